@@ -33,6 +33,7 @@ from .grammars.guide import Guide, needs_guide
 from .grammars.matchers import Matchers
 from .grammars.tokens import grammar_tokenizer
 from .histogram import Histogram
+from .long_text import check_capacity
 from .messages import (
     Alive,
     Cancel,
@@ -151,6 +152,9 @@ class FakeService:
             if tokenizer is None:
                 raise ModelNotFound(f"the model {generate.model_id} is not loaded", "load it first")
             prompt = unpack_value(Prompt, generate.prompt)
+            capacity_tokens = self._loads.capacity_tokens(generate.model_id)
+            if capacity_tokens is not None:
+                check_capacity(prompt, len(generate.resume_token_ids), capacity_tokens)
             made = self._begin(tokenizer, prompt, generate)
         except CortexError as error:
             self._send(GenerateFailed(generate.request_id, generate.epoch, to_info(error)))

@@ -88,6 +88,11 @@ class FakeLoads:
     def weights_bytes(self) -> int:
         return sum(begun.model.costs.weights_bytes for begun in self._begun.values())
 
+    def capacity_tokens(self, model_id: str) -> int | None:
+        """What one sequence may fill; None without end."""
+        budget = self._begun[model_id].budget
+        return None if budget is None else budget.num_pages * budget.page_tokens
+
     def estimate(self, job: Estimate) -> None:
         try:
             costs = read_fake_model(Path(job.model_dir)).costs

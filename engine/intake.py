@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from .errors import InsufficientVram, InvalidRequest, MemoryShortage, Overloaded
 from .guiding import Guiding
-from .long_text import too_long
+from .long_text import check_capacity
 from .messages import Generate
 from .runner import Runner
 from .sequence import Sequence, open_sequence
 from .types import Prompt
 
 MAX_WAITING = 256
-# What a prompt could be answered with that is longer than what the model was loaded with.
-_MORE = "; more, where it has more, takes cortex load --context, or more memory"
 
 
 class Intake:
@@ -46,12 +44,7 @@ class Intake:
         peers.
         """
         _check_resumed(job.resume_token_ids, prompt.max_tokens, self._runner.shape.vocab_size)
-        # An answer needs room for its first token, a vector for none; one that began elsewhere,
-        # where there may be more of it, for all that it has.
-        num_answered = max(min(1, prompt.max_tokens), len(job.resume_token_ids))
-        most_tokens, prompt_tokens = self._capacity_tokens - num_answered, len(prompt.token_ids)
-        if prompt_tokens > most_tokens:
-            raise too_long(prompt_tokens, most_tokens, "messages", _MORE)
+        check_capacity(prompt, len(job.resume_token_ids), self._capacity_tokens)
         if num_waiting >= MAX_WAITING:
             raise Overloaded(f"{MAX_WAITING} requests already wait for this model.")
         sequence = open_sequence(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .errors import ContextLengthExceeded, InvalidRequest
+from .types import Prompt
 
 # Prose has four characters a token: longer texts than so many of them are looked at in slices.
 _USUAL_CHARS_PER_TOKEN = 8
@@ -40,17 +41,23 @@ def encode_text(
     return encode(text)
 
 
-def too_long(
-    prompt_tokens: int, context_tokens: int, param: str, more: str = ""
-) -> ContextLengthExceeded:
-    """`more` is what else can be done about it."""
+def too_long(prompt_tokens: int, context_tokens: int, param: str) -> ContextLengthExceeded:
     return ContextLengthExceeded(
         f"prompt is too long: {prompt_tokens} tokens > {context_tokens} maximum",
         # LiteLLM looks for these words, and for nothing in the first sentence.
         f"this model's maximum context length is {context_tokens} tokens: shorten the conversation,"
-        f" or send fewer or smaller pictures{more}",
+        " or send fewer or smaller pictures",
         param=param,
     )
+
+
+def check_capacity(prompt: Prompt, num_made: int, capacity_tokens: int) -> None:
+    """Raises ContextLengthExceeded. An answer needs room for its first token, a vector for none;
+    one that began elsewhere, where there may be more of it, for all that it has.
+    """
+    most_tokens = capacity_tokens - max(min(1, prompt.max_tokens), num_made)
+    if len(prompt.token_ids) > most_tokens:
+        raise too_long(len(prompt.token_ids), most_tokens, "messages")
 
 
 def excessive_tokens(

@@ -48,6 +48,7 @@ from .messages import (
     StepPart,
     Unload,
     Unloaded,
+    Waiting,
 )
 from .stream import Delta
 from .tokenizer import Tokenizer
@@ -56,8 +57,9 @@ from .wishes import DtypeWish, KernelsWish, ModeWish, SpeculationWish, Wishes
 
 logger = logging.getLogger(__name__)
 
-# So many tokens are made text of, of an answer that is resumed, before others have a turn.
-_RESUMED_AT_ONCE = 256
+# So many tokens are made text of, of an answer that is resumed, before others have a turn: they
+# take less time than a step.
+_RESUMED_AT_ONCE = 32
 
 
 class Worker:
@@ -77,6 +79,9 @@ class Worker:
         self._estimates: asyncio.Queue[Estimate] = asyncio.Queue()
         self._tokenizers: dict[str, Tokenizer] = {}
         self._answers: dict[tuple[str, int], AnswerText] = {}
+        self._resumed: asyncio.Queue[tuple[Started, AnswerText]] = asyncio.Queue()
+        # Of those, what is told when they have caught up.
+        self._held_back: dict[tuple[str, int], list[DeviceEvent]] = {}
         self._event_loop = asyncio.get_running_loop()
         # By the device thread, and the last one why that has ended.
         self._handed_over: asyncio.Queue[tuple[DeviceEvent, ...] | CortexError] = asyncio.Queue()
@@ -106,13 +111,16 @@ class Worker:
 
     async def run(self) -> None:
         """Raises, which ends the process, once the device thread has ended."""
-        estimating = asyncio.create_task(self._answer_estimates(), name="estimate")
+        beside = (self._answer_estimates(), self._resume_answers())
+        tasks = [asyncio.create_task(work) for work in beside]
         try:
             while not isinstance(handed_over := await self._handed_over.get(), CortexError):
-                await self._tell(handed_over)
+                self._tell(handed_over)
+                await asyncio.sleep(0)  # the heartbeat has its turn, however much has piled up
             raise handed_over
         finally:
-            estimating.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def _answer_estimates(self) -> None:
         """One after the other, beside the device and the heartbeat: headers may be slow to read."""
@@ -150,15 +158,17 @@ class Worker:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the parent is gone
             self._event_loop.call_soon_threadsafe(self._handed_over.put_nowait, handed_over)
 
-    async def _tell(self, events: tuple[DeviceEvent, ...]) -> None:
+    def _tell(self, events: tuple[DeviceEvent, ...]) -> None:
         """One Step for all tokens of a round; the rest as it comes."""
         parts: list[StepPart] = []
         for event in events:
             match event:
+                case NewToken() | Waiting() if self._is_held_back(event):
+                    pass
                 case NewToken():
                     parts.extend(self._told(event))
                 case Started():
-                    await self._begin(event)
+                    self._begin(event)
                 case ModelLoaded():
                     self._tokenizers[event.loaded.model_id] = event.tokenizer
                     self._send(event.loaded)
@@ -166,40 +176,71 @@ class Worker:
                     self._tokenizers.pop(event.model_id, None)
                     self._send(event)
                 case GenerateFailed():
-                    self._answers.pop((event.request_id, event.epoch), None)
+                    self._forget((event.request_id, event.epoch))
                     self._send(event)
                 case _:
                     self._send(event)
         if parts:
             self._send(Step(tuple(parts)))
 
-    async def _begin(self, event: Started) -> None:
-        """Many long answers may be resumed at once: no heartbeat is to wait for all of them."""
-        key, token_ids = (event.request_id, event.epoch), event.resume_token_ids
+    def _begin(self, event: Started) -> None:
+        key = (event.request_id, event.epoch)
         try:
             answer = AnswerText(self._tokenizers[event.model_id], event.prompt)
-            for start in range(0, len(token_ids), _RESUMED_AT_ONCE):
-                answer.resume(token_ids[start : start + _RESUMED_AT_ONCE])
-                await asyncio.sleep(0)
         except Exception as error:
             self._fail(key, error)
-            self._device_loop.submit(Cancel(*key))
+            return
+        if event.resume_token_ids:
+            self._held_back[key] = []
+            self._resumed.put_nowait((event, answer))
         else:
             self._answers[key] = answer
 
-    def _fail(self, key: tuple[str, int], error: Exception) -> None:
+    async def _resume_answers(self) -> None:
+        """One after the other, beside all that others are told: many long ones may be resumed at
+        once, and take seconds.
+        """
+        while True:
+            event, answer = await self._resumed.get()
+            key, token_ids = (event.request_id, event.epoch), event.resume_token_ids
+            try:
+                for start in range(0, len(token_ids), _RESUMED_AT_ONCE):
+                    if key not in self._held_back:
+                        break  # it has ended meanwhile
+                    answer.resume(token_ids[start : start + _RESUMED_AT_ONCE])
+                    await asyncio.sleep(0)
+                if key in self._held_back:
+                    self._answers[key] = answer
+                    self._tell(tuple(self._held_back.pop(key)))
+            except Exception as error:
+                self._fail(key, error)
+
+    def _is_held_back(self, event: NewToken | Waiting) -> bool:
+        """Whether it is told later; never, where the peer has cancelled it meanwhile."""
+        key = (event.request_id, event.epoch)
+        if key not in self._held_back:
+            return False
+        if isinstance(event, NewToken) and event.finish == "cancelled":
+            self._forget(key)
+        else:
+            self._held_back[key].append(event)
+        return True
+
+    def _forget(self, key: tuple[str, int]) -> None:
         self._answers.pop(key, None)
+        self._held_back.pop(key, None)
+
+    def _fail(self, key: tuple[str, int], error: Exception) -> None:
+        self._forget(key)
         self._send(GenerateFailed(*key, described("text failed", error)))
+        self._device_loop.submit(Cancel(*key))
 
     def _told(self, event: NewToken) -> list[StepPart]:
         """An answer whose tokens make no text ends alone: the others' are told all the same."""
         try:
             return [*self._part(event)]
         except Exception as error:
-            key = (event.request_id, event.epoch)
-            self._fail(key, error)
-            if event.finish is None:
-                self._device_loop.submit(Cancel(*key))
+            self._fail((event.request_id, event.epoch), error)
             return []
 
     def _part(self, event: NewToken) -> Iterator[StepPart]:

@@ -29,6 +29,7 @@ from .devices.hardware import look_for_gpus
 from .devices.rack import Rack
 from .devices.steering import NodeSteering
 from .gossip.ids import ModelId
+from .models.catalogue import Catalogue
 from .models.eyes import check_sees
 from .models.shelf import AT_LENGTH_S, Shelf
 from .observing.chronicle import Chronicle
@@ -71,6 +72,7 @@ class Node:
             lambda: wait_s(self.tally.answer_s, self._admission.live_requests, 0),
         )
         self._counting = Admission(config.max_live_counts, max_bytes=0)
+        self._stored: tuple[Catalogue | None, object, tuple[ModelInfo, ...]] = None, None, ()
         self._is_ending = False
 
     async def __aenter__(self) -> Self:
@@ -169,9 +171,12 @@ class Node:
     @property
     def stored(self) -> tuple[ModelInfo, ...]:
         """The models on this peer's disks when it last looked, in search order, each with as much
-        context as it can have here.
+        context as it can have here. They are the same object until that changes.
         """
-        return tuple(map(self._rack.offered, self.shelf.catalogue.models))
+        catalogue, terms = self.shelf.catalogue, self._rack.terms
+        if self._stored[0] is not catalogue or self._stored[1] != terms:
+            self._stored = catalogue, terms, tuple(map(self._rack.listed, catalogue.models))
+        return self._stored[2]
 
     def wake(self) -> None:
         """Begin to start the children: whoever needs one later waits less for it."""

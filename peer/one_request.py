@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cortex.engine.errors import ContextLengthExceeded
 from cortex.engine.stream import Accepted, Event, Resume, Stage, Vector
 from cortex.engine.types import ChatRequest
 
@@ -72,13 +71,8 @@ async def served(
             yield told(Stage("preparing"))
             # A cold engine takes seconds to start: let it do so while the prompt is made.
             means.wake()
-            try:
+            with means.rack.explained(model):
                 prepared = await means.text.prepare(request_id, means.rack.offered(model), request)
-            except ContextLengthExceeded as error:
-                more = filter(None, (error.hint, means.rack.why_no_more(model)))
-                raise ContextLengthExceeded(
-                    error.message, "; ".join(more), param=error.param
-                ) from None
             if resume is not None and resume.prompt_hash != prepared.prompt_hash:
                 raise CannotContinue(
                     f"another prompt is made here for '{model.id}' than where the answer began",
@@ -112,7 +106,7 @@ async def served(
                     ),
                 )
                 del prepared
-                with answering:
+                with answering, means.rack.explained(model, is_made=True):
                     while answering.num_unfinished:
                         yield told(await answering.next())
 

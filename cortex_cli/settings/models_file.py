@@ -60,7 +60,7 @@ MODEL_SETTINGS: Mapping[str, OfModel] = {
     ),
     "slots": OfModel(
         kinds.whole(1, 128),  # what an engine does at most
-        "Answers that it makes at one time; with `context`, of a whole one each if that fits.",
+        "Answers at one time; loaded with `--context`, of a whole one each if that fits.",
         "max_slots",
     ),
     "idle_ttl": OfModel(

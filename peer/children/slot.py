@@ -106,6 +106,11 @@ class ChildSlot:
     def pid(self) -> int | None:
         return None if self._child is None else self._child.process.pid
 
+    @property
+    def is_burying(self) -> bool:
+        """Its child is on its way out, and has its memory still."""
+        return self._child is not None and self.state in ("stopped", "failed")
+
     def wake(self) -> None:
         """Begin to start the child, unless there is one; `ready` waits for it."""
         if self._life is None and not self._is_closed:
@@ -196,31 +201,21 @@ class ChildSlot:
         was_up = self.state == "up"
         is_wanted = ending == "was stopped"
         self.state = "stopped" if was_up or is_wanted else "failed"
-        was_killed = is_told = False
-
-        def tell(error: EngineFailed, *, is_of_use: bool) -> None:
-            nonlocal is_told
-            if not is_told:
-                is_told = True
-                self._on_end(ChildEnd(error, is_of_use and not self._is_closed, is_wanted))
-
-        def tell_early() -> None:
-            self.last_end = ending
-            tell(_death(self.spec, ending, was_up, self._advice), is_of_use=True)
-
+        update = "" if is_wanted else self._update()
+        exit_words, is_told = "", False
         if self._child is not None:
             is_polite = is_wanted or ending == "ended" or ending.startswith(_GAVE_UP)
-            timer = None
+            burial = asyncio.create_task(bury(self._child, _FAREWELL_S if is_polite else 0))
             if was_up and not is_wanted:
-                timer = asyncio.get_running_loop().call_later(_TELL_S, tell_early)
-            exit_words = await bury(self._child, _FAREWELL_S if is_polite else 0)
-            if timer is not None:
-                timer.cancel()
-            was_killed = exit_words.startswith(BY_SIGNAL)
-            ending += exit_words
+                await asyncio.wait({burial}, timeout=_TELL_S)
+                if is_told := not burial.done():
+                    self.last_end = ending + update
+                    error = _death(self.spec, self.last_end, was_up, self._advice)
+                    self._on_end(ChildEnd(error, may_return=not self._is_closed))
+            exit_words = await burial
         self._child, self._life, self.last_alive = None, None, None
+        ending += exit_words + update
         if not is_wanted:
-            ending += self._update()
             self.last_end = ending
             self._deaths_s.append(asyncio.get_running_loop().time())
         error = _death(self.spec, ending, was_up, self._advice)
@@ -229,7 +224,9 @@ class ChildSlot:
             started.set_result(error)
         level = logging.INFO if is_wanted else logging.WARNING
         logger.log(level, "child ended name=%s how=%s", self.spec.name, ending)
-        tell(error, is_of_use=self._has_been_up or was_killed)
+        if not is_told:
+            is_of_use = self._has_been_up or exit_words.startswith(BY_SIGNAL)
+            self._on_end(ChildEnd(error, is_of_use and not self._is_closed, is_wanted))
 
     def _update(self) -> str:
         """That another release was installed under this peer, which may be why its children end."""

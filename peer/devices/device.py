@@ -126,9 +126,11 @@ class Devices:
         )
 
     def precision_of(self, model: ModelInfo) -> str:
-        """What `Place.computes_in` would begin with; "" where nobody knows, or it may be either."""
-        costs = self._costs.known(model)
-        kinds = {device.name.partition(":")[0] for device in self.devices}
+        """What `Place.computes_in` would begin with; "" where nobody knows, or it may be either:
+        any device may have told the costs, and another card computes in other numbers.
+        """
+        costs, names = self._costs.known(model), [device.name for device in self.devices]
+        kinds = {card.name if (card := self._config.card_of(name)) else name for name in names}
         return costs.precision if costs is not None and len(kinds) == 1 else ""
 
     def most_context(self, model: ModelInfo) -> int:
@@ -136,9 +138,10 @@ class Devices:
         costs, num_slots = self._costs.known(model), self.habits.num_slots(model.id)
         allowed = self.habits.devices(model.id, len(self.devices))
         budgets = {each.budget_bytes for each in self.devices if each.index in allowed}
-        if costs is None or not all(budgets):
+        if costs is None:
             return model.context_length
-        found = (most_context(costs, model.context_length, num_slots, each) for each in budgets)
+        told = budgets - {0}  # of a card that says nothing nobody knows
+        found = (most_context(costs, model.context_length, num_slots, each) for each in told)
         return max(found, default=model.context_length)
 
     def parts_of(self, model: ModelInfo, size: Size) -> tuple[MemoryPart, ...]:
@@ -202,9 +205,9 @@ class Devices:
     def _within_memory(
         self, device: DeviceBooks, available_bytes: int, reserved_bytes: int
     ) -> DeviceBooks:
-        if not self._shares_memory(device):
-            return device
         slot, budget = self.engines[device.index].slot, device.budget_bytes
+        if slot.is_burying or not self._shares_memory(device):
+            return device
         touched, alive = private_bytes(slot.pid), slot.last_alive
         if device.name == "cpu" or alive is None:
             return replace(device, foreign_bytes=foreign_bytes(budget, touched, available_bytes))
@@ -220,6 +223,8 @@ class Devices:
         self, device: DeviceBooks, gpu: Gpu, held: Mapping[int, int], reserved_bytes: int
     ) -> DeviceBooks:
         slot = self.engines[device.index].slot
+        if slot.is_burying:
+            return device
         budget = budget_bytes(self._config, device.name, gpu, slot.last_alive)
         pid = slot.pid
         has_engine_there = pid is not None and device.name.startswith("cuda")

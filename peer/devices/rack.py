@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+
+from cortex.engine.errors import ContextLengthExceeded, InsufficientVram
 
 from ..children.process import Spawn
 from ..children.slot import ChildEnd
@@ -17,6 +20,7 @@ from ..observing.tally import PeerTally
 from ..placement.costs_book import CostsBook
 from ..placement.habits import Habits
 from ..placement.leaving import LeaveReason
+from ..placement.sizes import MODEST_TOKENS
 from ..placement.wording import leaving
 from ..routing.load_history import LoadHistory
 from ..types import ModelInfo
@@ -52,6 +56,7 @@ class Rack:
         self._tally = tally
         self._chronicle = chronicle
         self._shelf = shelf
+        self._costs = costs
         self._alarm: asyncio.TimerHandle | None = None
         self._is_closed = False
         shown = ((name, gpu_of(config, name, gpus)) for name in self._names)
@@ -111,20 +116,57 @@ class Rack:
         return Placement(tuple(books), tuple(placed), tuple(self.residency.wanted))
 
     def offered(self, model: ModelInfo) -> ModelInfo:
-        """With as much context as it can have here: what somebody has had loaded stays as it is."""
-        place = self._as_wished(model)
-        most = self.devices.most_context(model) if place is None else place.size.context_tokens
+        """With as much context as it can have here, or has: what somebody has had loaded stays as
+        it is, and what a load has taught of others takes nothing from those that are there.
+        """
+        place = self.residency.places.of(model.id)
+        most = 0 if place is None else place.size.context_tokens
+        if self._as_wished(model) is None:
+            most = max(most, self.devices.most_context(model))
         return replace(model, context_length=most) if most < model.context_length else model
 
-    def why_no_more(self, model: ModelInfo) -> str:
+    def listed(self, model: ModelInfo) -> ModelInfo:
+        """`offered`, but no more than is usual while nobody knows how much it could have: clients
+        count on it.
+        """
+        if self._costs.known(model) is None and model.context_length > MODEST_TOKENS:
+            model = replace(model, context_length=MODEST_TOKENS)
+        return self.offered(model)
+
+    @property
+    def terms(self) -> tuple[object, ...]:
+        """All that `listed` goes by, beside the model."""
+        places = ((each.model.id, each.extent, each.size) for each in self.residency.places)
+        budgets = (each.budget_bytes for each in self.devices.devices)
+        return tuple(places), tuple(budgets), self.devices.habits, self._costs.num_changes
+
+    @contextmanager
+    def explained(self, model: ModelInfo, *, is_made: bool = False) -> Generator[None]:
+        """Who sends a prompt that is too long is told what would help. A prompt that was made is
+        no longer than what is offered: a place that is too small for it is so for now.
+        """
+        try:
+            yield
+        except ContextLengthExceeded as error:
+            place = self.residency.places.of(model.id)
+            has_tokens = place.size.context_tokens if place is not None else 0
+            is_for_now = has_tokens < self.offered(model).context_length
+            if is_made and is_for_now and self._as_wished(model) is None:
+                raise InsufficientVram(
+                    f"'{model.id}' has only {has_tokens} tokens of context for now, which are too"
+                    " few for this prompt: others have the memory",
+                    "try again in a moment, or unload one of those that are in its way",
+                ) from None
+            more = filter(None, (error.hint, self._why_no_more(model)))
+            raise ContextLengthExceeded(error.message, "; ".join(more), param=error.param) from None
+
+    def _why_no_more(self, model: ModelInfo) -> str:
         """What would give it more context than it can have here; "" where it has no more."""
         if self.offered(model) is not model:
             if self._as_wished(model) is not None:
                 return "cortex load with a larger --context gives it more"
             return "more takes a device with more memory, or a larger --memory"
-        if self.devices.habits.context_tokens(model.id) == model.context_length:
-            return "more takes a larger `context` in cortex.toml or models.toml"
-        return ""
+        return self.devices.habits.more_context(model)
 
     def _as_wished(self, model: ModelInfo) -> Place | None:
         """Where it is as somebody has said that it should be."""

@@ -107,11 +107,11 @@ class NodeSteering:
         """Of slots no more than the engine has."""
         most, wanted = model.context_length, wish.context_tokens or 0
         if wanted > most:
-            next_step = f"ask for {most} or less"
-            if self._devices.habits.context_tokens(model.id) == most:
-                next_step += ", or raise `context` in cortex.toml or models.toml"
+            steps = f"ask for {most} or less", self._devices.habits.more_context(model)
             raise UnsupportedParameter(
-                f"'{model.id}' has {most} tokens of context at most", next_step, param="context"
+                f"'{model.id}' has {most} tokens of context at most",
+                "; ".join(filter(None, steps)),
+                param="context",
             )
         return Extent(wanted, min(wish.num_slots or 0, MAX_SEQUENCES))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -92,7 +92,7 @@ def stored_model(model: ModelInfo, costs: ModelCosts | None = None) -> StoredMod
         model.context_length,
         model.capabilities,
         model.created_s,
-        costs,
+        costs and replace(costs, precision=""),  # how it computes it tells once it is loaded
     )
 
 

@@ -10,6 +10,7 @@ import functools
 import itertools
 import logging
 import secrets
+import traceback
 from collections.abc import AsyncGenerator, Callable
 from typing import Self
 
@@ -149,10 +150,11 @@ class HopPool:
             opened.set_result(error.message)
             end(True)
         except Exception as error:  # whatever it was, the next one who asks dials anew
-            logger.exception("hop failed host=%s", host.hex())
-            if not opened.done():
+            where = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("hop failed host=%s type=%s\n%s", host.hex(), type(error).__name__, where)
+            if not opened.done():  # else the line has told of its end
                 opened.set_result(f"the connection failed ({type(error).__name__})")
-            end(True)
+                end(True)
         finally:
             if not opened.done():
                 opened.set_result("this peer is ending")

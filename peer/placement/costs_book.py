@@ -70,7 +70,9 @@ def device_kind(name: str) -> str:
 
 
 class CostsBook:
-    """`ask` is asked for one model at a time; `kind` is that of the device."""
+    """`ask` is asked for one model at a time; `kind` is that of the device. Before `known` says
+    anything else, `num_changes` has grown.
+    """
 
     def __init__(
         self, path: Path, learned_path: Path, setting: str, kind: str, ask: AskCosts
@@ -88,6 +90,7 @@ class CostsBook:
         self._others: dict[ModelId, ModelCosts] = {}
         self._peers: dict[object, PeerView] = {}
         self._has_new_costs = self._has_new_ratios = False
+        self.num_changes = 0
 
     def read(self) -> None:
         """Take up what was kept; what cannot be read is asked for again. Not for the loop."""
@@ -129,6 +132,7 @@ class CostsBook:
                 self._has_new_costs = True
             else:
                 _put(self._unnamed, _place(model), costs)
+            self.num_changes += 1
         return self.known(model) or costs
 
     def learn(self, model: ModelInfo, loaded: Loaded) -> None:
@@ -140,6 +144,7 @@ class CostsBook:
             key = self._key(model)
             _put(self._ratios, key, [*self._ratios.get(key, ()), ratio][-_NUM_LOADS:])
             self._has_new_ratios = True
+            self.num_changes += 1
 
     def see(self, view: FleetView) -> None:
         """Learn from other peers with a device of this kind. One that tells nothing new costs
@@ -152,6 +157,7 @@ class CostsBook:
                 stored = peer.stored if self._kind in kinds else ()
                 for each in stored:
                     if each.costs is not None and each.costs.num_learned:
+                        self.num_changes += self._others.get(each.model) != each.costs
                         _put(self._others, each.model, each.costs)
         for node in self._peers.keys() - {peer.node for peer in view.peers}:
             del self._peers[node]

@@ -61,11 +61,17 @@ def fit(books: DeviceBooks, need: Need, rules: Rules) -> Fit | NoFit:
     may_go = [one for one in books.residents if _is_in_the_way(one, need, rules) is None]
     long_idle = [one for one in may_go if one.idle_s >= HALF_LIFE_S]
     comfort_tokens = max(need.least_tokens, need.comfort_tokens)
-    for least_tokens, those in ((comfort_tokens, long_idle), (need.least_tokens, may_go)):
-        for some in (usual, ways):
-            enough = [size for size in some if size.context_tokens >= least_tokens]
-            if 0 < len(enough) < len(ways) and (found := _fit_one_of(enough, books, those, rules)):
-                return replace(found, is_tight=found.size.context_tokens < comfort_tokens)
+    # A large size is for what has to be in it, and not for all that an answer might come to.
+    likely = ways if need.least_tokens > usual[0].context_tokens else usual
+    likely_tokens = max(need.least_tokens, min(comfort_tokens, likely[0].context_tokens))
+    for least_tokens, some, those in (
+        (likely_tokens, likely, long_idle),
+        (need.least_tokens, usual, may_go),
+        (need.least_tokens, ways, may_go),
+    ):
+        enough = [size for size in some if size.context_tokens >= least_tokens]
+        if 0 < len(enough) < len(ways) and (found := _fit_one_of(enough, books, those, rules)):
+            return replace(found, is_tight=found.size.context_tokens < comfort_tokens)
     found = _fit_one_of(usual, books, may_go, rules)
     if found is None:
         return _no_fit(books, need, rules)

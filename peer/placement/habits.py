@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection
 
 from ..config import PeerConfig
+from ..types import ModelInfo
 from .books import Rules
 
 
@@ -53,6 +54,12 @@ class Habits:
     def context_tokens(self, model_id: str) -> int | None:
         """How long its contexts may be, where anybody says."""
         return self._config.model(model_id).context_tokens
+
+    def more_context(self, model: ModelInfo) -> str:
+        """What would let it have more than it may; "" where it has no more."""
+        if self.context_tokens(model.id) != model.context_length:
+            return ""
+        return "to have more, raise `context` in cortex.toml or models.toml"
 
     def devices(self, model_id: str, num_devices: int) -> Collection[int]:
         """Where it may be."""

@@ -25,7 +25,9 @@ _COMFORT_TOKENS = 16_384
 _WELCOME_TOKENS = 8 * 8192
 # Or so many whole contexts, where nobody says how many: an agent's, and those of its sub-agents.
 _WELCOME_CONTEXTS = 4
-# With so many slots a context is longer that is needed.
+# So much a model has without being asked, though it be more than its part of the device.
+MODEST_TOKENS = 32_768
+# A large context is for so many sequences, where one for more of them has no room.
 _FEW_SLOTS = 4
 # Of an empty device one model takes so much beside its weights, where a full context does not need
 # more; and so much where somebody has named both its context and how many run at once.
@@ -61,7 +63,8 @@ def sizes(
         size = _size(costs, context, num_tokens, wanted_slots)
         is_modest = size.num_bytes - costs.loaded_bytes <= most_bytes
         if is_modest or num_tokens <= whole:
-            is_large = not (is_modest or wanted_context or num_tokens <= _WELCOME_TOKENS)
+            is_small = num_tokens <= MODEST_TOKENS
+            is_large = not (is_modest or is_small or wanted_context)
             ways.append(replace(size, is_large=is_large))
         if num_tokens <= whole and not (wanted_slots or wanted_context):
             few = _sized(costs, context, context, min(size.num_slots, _FEW_SLOTS))

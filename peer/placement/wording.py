@@ -4,6 +4,7 @@ were asked, and of models that lose theirs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence, Set
 
 from cortex.engine.errors import (
@@ -21,6 +22,8 @@ from .turns import Refused, Wanted
 
 _HERE = "has no place here; "
 _MAX_NAMED = 8
+# Of `long_text.too_long`, as every peer says it.
+_MAXIMUM = re.compile(r"> (\d{1,9}) maximum")
 
 
 def no_place(wanted: Wanted, refused: Refused, books: Sequence[DeviceBooks]) -> InsufficientVram:
@@ -76,7 +79,8 @@ def nowhere(model_id: str, said: Sequence[tuple[str, CortexError]]) -> CortexErr
         return said[0][1]
     last = said[-1][1]
     if all(isinstance(error, ContextLengthExceeded) for _, error in said):
-        return last  # who was asked last has the most, and clients read the numbers
+        # Clients read the number; of those that say none the last one had the most.
+        return max((error for _, error in reversed(said)), key=_most_tokens)
     short = [error for _, error in said if isinstance(error, InsufficientVram)]
     if not short and len({error.message for _, error in said}) == 1:
         return last
@@ -93,6 +97,11 @@ def nowhere(model_id: str, said: Sequence[tuple[str, CortexError]]) -> CortexErr
         and MemoryShortage(nearest.required_bytes, nearest.available_bytes, is_final),
         retry_after_s=min(waits_s, default=None),
     )
+
+
+def _most_tokens(error: CortexError) -> int:
+    found = _MAXIMUM.search(error.message)
+    return int(found[1]) if found else 0
 
 
 def each_of(said: Sequence[tuple[str, CortexError]]) -> str:

@@ -73,16 +73,19 @@ class Asked:
     def wish(self) -> Wish:
         """What the next host has to be."""
         has_begun = self.transcript.has_begun
-        begun = self.transcript.accepted if has_begun else None
-        whole_tokens = begun.prompt_tokens + begun.max_tokens - 1 if begun else 0
-        least_tokens = min(whole_tokens, self._least_tokens(begun)) if begun else 0
-        refused_tokens = 0 if has_begun else self.tries.context_tokens
+        taken = self._room(self.transcript.request.max_tokens)
+        whole_tokens = least_tokens = self.tries.context_tokens
+        if has_begun:
+            # The last token of an answer is never fed back. It goes on where it well may end: a
+            # limit of all the context is seldom reached.
+            whole_tokens = taken.whole_tokens - 1
+            least_tokens = min(whole_tokens, self._room(None).whole_tokens)
         return Wish(
             key=self.key,
             cost_tokens=text_bytes(self.transcript.request) // _TEXT_BYTES_A_TOKEN,
-            context_tokens=max(whole_tokens, refused_tokens),
-            least_tokens=max(least_tokens, refused_tokens),
-            room=self._room(),
+            context_tokens=whole_tokens,
+            least_tokens=least_tokens,
+            room=taken,
             computes_in=self.transcript.computes_in if has_begun else "",
             excluded=frozenset(self.tries.excluded),
             lost=frozenset(self.tries.lost),
@@ -91,22 +94,19 @@ class Asked:
             hope_s=self._hope_s(),
         )
 
-    def _room(self) -> Room:
-        """How much context it takes, as far as that is known before its prompt is made."""
+    def _room(self, max_tokens: int | None) -> Room:
+        """How much context it takes with such an answer, as far as that is known before its prompt
+        is made.
+        """
         request, told = self.transcript.request, self.transcript.accepted
         num_made = self.transcript.most_tokens
         if told is None:
             num_bytes = text_bytes(request)
             prompt_tokens = num_bytes // _TEXT_BYTES_A_TOKEN
             most_tokens = max(1, self.model.context_tokens - prompt_tokens)
-            likely = room(prompt_tokens, request.max_tokens, most_tokens=most_tokens)
+            likely = room(prompt_tokens, max_tokens, most_tokens=most_tokens)
             return replace(likely, least_tokens=num_bytes // _MOST_TEXT_BYTES_A_TOKEN + 1)
-        return room(told.prompt_tokens, request.max_tokens, num_made, most_tokens=told.max_tokens)
-
-    def _least_tokens(self, begun: Accepted) -> int:
-        """What there is of it, and an answer's usual room behind that."""
-        num_made = self.transcript.most_tokens
-        return room(begun.prompt_tokens, None, num_made, most_tokens=begun.max_tokens).whole_tokens
+        return room(told.prompt_tokens, max_tokens, num_made, most_tokens=told.max_tokens)
 
     def _hope_s(self) -> float:
         last_error = self.tries.last_error
@@ -152,7 +152,12 @@ class Asked:
         transcript = self.transcript
         fault = self._fault_of(error)
         may_go_on = self.tries.failed(
-            host, error, fault, has_begun=transcript.has_begun, num_tokens=transcript.num_tokens
+            host,
+            error,
+            fault,
+            has_begun=transcript.has_begun,
+            is_accepted=self.is_accepted,
+            num_tokens=transcript.num_tokens,
         )
         may_go_on = may_go_on and self.num_losses <= _MAX_LOSSES
         if is_over or not may_go_on:

@@ -19,7 +19,7 @@ from ..hop.hops import Hops
 from ..node import Node
 from .asked import Asked
 from .candidates import Candidate
-from .catalogue import Eta, FleetModel
+from .catalogue import Eta
 from .choosing import Chooser, shown_wait_s
 from .tries import fault_of
 
@@ -45,7 +45,7 @@ class Attempts:
 
     async def events(self, asked: Asked, host: Candidate) -> AsyncGenerator[Event | Vector]:
         transcript = asked.transcript
-        with self._judged(host, asked.model) as judge:
+        with self._judged(host, asked) as heard:
             async with aclosing(self._open(host, asked)) as events:
                 while not transcript.is_whole:
                     event = await self._next(events, asked)
@@ -53,7 +53,7 @@ class Attempts:
                         self._move_on(asked, host)
                     self._on_heard(asked)
                     if isinstance(event, Piece | Finished | Vector):
-                        judge()
+                        heard()
                     for told in transcript.hear(event):
                         asked.live.note(told, self._clock)
                         yield told
@@ -72,7 +72,7 @@ class Attempts:
 
         Raises EngineReplaced where that would take longer than another peer's going on.
         """
-        if self._chooser.is_elsewhere(asked.model, asked.wish(), host.life):
+        if self._chooser.moves_elsewhere(asked.model, asked.wish(), host.life):
             raise EngineReplaced(f"the engine of {host.name} has ended", "send the request again")
 
     async def _next(self, events: AsyncGenerator[Event | Vector], asked: Asked) -> Event | Vector:
@@ -94,27 +94,28 @@ class Attempts:
             ) from None
 
     @contextmanager
-    def _judged(self, host: Candidate, model: FleetModel) -> Generator[Callable[[], None]]:
-        """The breaker's part: what is given says that the host does its work."""
-        breakers, who = self._chooser.breakers, (host.node, model.weights)
-        is_good = False
+    def _judged(self, host: Candidate, asked: Asked) -> Generator[Callable[[], None]]:
+        """The breaker's part, once at the end: what is given says that the host does its work."""
+        breakers, who = self._chooser.breakers, (host.node, asked.model.weights)
+        has_heard = False
         breakers.tried(*who)
 
-        def judge() -> None:
-            nonlocal is_good
-            if not is_good:
-                breakers.succeeded(*who, self._clock())
-            is_good = True
+        def heard() -> None:
+            nonlocal has_heard
+            has_heard = True
 
         try:
-            yield judge
+            yield heard
         except CortexError as error:
-            is_fault = fault_of(error) in ("broken", "lost", "failed", "moved")
+            has_heard = False
+            is_fault = fault_of(error) in ("broken", "lost", "failed")
             # Whoever leaves in order has not failed: it may be back at once.
-            if is_fault and not isinstance(error, HostLeaving):
-                is_good = True
+            is_excused = isinstance(error, HostLeaving) or asked.tries.is_redial(host, error)
+            if is_fault and not is_excused:
                 breakers.failed(*who, self._clock())
             raise
         finally:
-            if not is_good:
+            if has_heard:
+                breakers.succeeded(*who, self._clock())
+            else:
                 breakers.untried(*who)

@@ -119,13 +119,19 @@ class Chooser:
             )
         return NoPeer(f"no peer that holds '{model.id}' can be asked now", "try again in a moment")
 
-    def is_elsewhere(self, model: FleetModel, wish: Wish, host: Life) -> bool:
-        """Whether another peer has the model in its engine, and room, as far as is known."""
-        return any(
-            one.warmth == "warm" and one.busyness.verdict == "accept" and not one.is_doubtful
+    def moves_elsewhere(self, model: FleetModel, wish: Wish, host: Life) -> bool:
+        """Whether another peer has the model in its engine, and room, as far as is known. It counts
+        as sent to: of many who leave one engine at once, the next sees it filling.
+        """
+        ready = [
+            one
             for one in self._found(self._held_now(model), wish)
+            if one.warmth == "warm" and one.busyness.verdict == "accept" and not one.is_doubtful
             if one.life != host
-        )
+        ]
+        if ready:
+            self._freshness.sent(in_order(wish, ready)[0].node)
+        return bool(ready)
 
     def holders(self, model: FleetModel, wish: Wish) -> list[Candidate]:
         """All who may be asked for what needs no engine, this peer first."""

@@ -223,8 +223,9 @@ class Ingress:
         fault = fault_of(error)
         if fault == "lost":
             self._chooser.doubt(host.life)
+        is_redial = asked.tries.is_redial(host, error)
         asked.failed(host, error, self._clock())
-        if not is_failover(error):
+        if is_redial or not is_failover(error):
             return
         asked.live.num_failovers += 1
         kind: Failover = "continuation" if asked.transcript.has_begun else "retry"

@@ -7,6 +7,7 @@ they have: before that, and while the peer that had it is gone, it may be there 
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Callable, Iterable
 
 from cortex.engine.errors import CortexError, ModelNotFound
@@ -36,7 +37,7 @@ class Offers:
         self._membership = membership
         self._eta_s = eta_s
         self._clock = clock
-        self._united: tuple[object, object, FleetCatalogue] | None = None
+        self._united: tuple[tuple[object, ...], FleetCatalogue] | None = None
 
     @property
     def _names(self) -> ModelNames:
@@ -91,10 +92,10 @@ class Offers:
         check_sees(model.id, request, self.suggestion(), sees_images=model.sees_images)
 
     def _catalogue(self) -> FleetCatalogue:
-        view, own = self._membership.view, self._local.stored
-        if self._united is None or self._united[0] is not view or self._united[1] != own:
-            self._united = (view, own, unite(own, view, self._local.shelf.catalogue.unserved))
-        return self._united[2]
+        parts = self._local.stored, self._membership.view, self._local.shelf.catalogue.unserved
+        if self._united is None or any(map(operator.is_not, self._united[0], parts)):
+            self._united = parts, unite(*parts)
+        return self._united[1]
 
     def _why_not(self, name: str, unknown: ModelNotFound) -> CortexError:
         view = self._membership.view

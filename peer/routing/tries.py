@@ -93,7 +93,7 @@ class Tries:
         self._lost_again: set[Life] = set()
         self._unfit: set[Life] = set()
         self.last_error: CortexError | None = None
-        # Who has less was not enough: the last one to refuse a prompt has the most.
+        # Who has less is not enough: so much those have that could not even make the prompt.
         self.context_tokens = 0
         # What those said who are not asked again, each by its name.
         self.said: list[tuple[str, CortexError]] = []
@@ -112,9 +112,12 @@ class Tries:
         fault: Fault,
         *,
         has_begun: bool,
+        is_accepted: bool,
         num_tokens: int,
     ) -> bool:
-        """Whether it is worth asking again, and who is not to be asked then."""
+        """Whether it is worth asking again, and who is not to be asked then. A prompt that
+        `is_accepted` was made there, though the place of the model may be too small for it.
+        """
         if fault == "refused":
             return False
         self.last_error = error
@@ -122,19 +125,23 @@ class Tries:
             self._num_tokens, self._num_retries = num_tokens, 0
             self.lost.clear()
             self._lost_again.clear()
-        if isinstance(error, HostRefused) and host.life in self.lost:
-            return True  # it has not come back yet: the hope that it does has an end of its own
+        if self.is_redial(host, error):
+            return True
         if fault == "lost":
             (self._lost_again if host.life in self.lost else self.lost).add(host.life)
         elif fault not in ("busy", "moved"):
             self._unfit.add(host.life)
-        if isinstance(error, ContextLengthExceeded):
+        if isinstance(error, ContextLengthExceeded) and not is_accepted:
             self.context_tokens = max(self.context_tokens, host.holder.context_tokens)
         if fault not in ("busy", "moved"):
             self.said.append((host.name, error))
         if fault in ("broken", "lost", "failed"):
             return self._may_retry(error, has_begun)
         return len(self.excluded) < _MAX_UNFIT
+
+    def is_redial(self, host: Candidate, error: CortexError) -> bool:
+        """A lost one has not come back yet: no new failure, and the hope has an end of its own."""
+        return isinstance(error, HostRefused) and host.life in self.lost
 
     def _may_retry(self, error: CortexError, has_begun: bool) -> bool:
         self._num_retries += 1

@@ -206,9 +206,8 @@ def test_a_prompt_with_more_places_than_pictures_is_refused(golden_model: Servab
 def test_what_can_never_fit_is_refused_before_any_work(golden_model: ServableModel) -> None:
     asked = served(golden_model, replace(ROOMY, num_pages=2))
 
-    with pytest.raises(ContextLengthExceeded, match="32 tokens > 31 maximum") as refused:
+    with pytest.raises(ContextLengthExceeded, match="32 tokens > 31 maximum"):
         asked.add("long", prompt_of([1] * 32))
-    assert "cortex load --context" in refused.value.hint
     # An answer that has outgrown this engine at another one.
     with pytest.raises(ContextLengthExceeded, match="20 tokens > 19 maximum"):
         asked.add("grown", prompt_of([1] * 20), resume=(7,) * 13)

@@ -141,14 +141,50 @@ async def test_the_end_of_a_child_that_takes_long_to_go_is_told_before_and_the_n
         await until(lambda: bool(place.ends))
         assert (place.ends[0].may_return, place.slot.last_end) == (True, "ended")
         assert not child.ended.done() and place.slot.pid == child.pid
+        assert place.slot.is_burying
         next_one = tasks.create_task(place.slot.ready())
         await asyncio.sleep(0)
         assert place.slot.state == "stopped"
         child.ended.set_result(3)
         await until(lambda: place.slot.state == "starting")
+        assert not place.slot.is_burying
         assert (len(place.ends), place.slot.last_end) == (1, "ended, exit code 3")
         next_one.cancel()
         await place.slot.close()
+
+
+async def test_who_is_told_early_is_told_of_the_other_release_too(
+    child: HandChild, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("cortex.peer.children.slot._TELL_S", 0.0)
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks, replace(SPEC, release="0.0.0"))
+        child.say(Alive(0, 0, 0))
+        await place.slot.ready()
+        child.hang_up()
+        await until(lambda: bool(place.ends))
+        [end] = place.ends
+        assert not child.ended.done() and "where this peer is cortex 0.0.0" in end.error.message
+        assert end.error.hint.startswith("restart this peer")
+        child.ended.set_result(0)
+        await place.slot.close()
+
+
+async def test_an_early_word_that_cannot_be_taken_is_no_secret(
+    child: HandChild, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(end: ChildEnd) -> None:
+        raise LookupError("a bug of ours")
+
+    monkeypatch.setattr("cortex.peer.children.slot._TELL_S", 0.0)
+    with pytest.raises(ExceptionGroup) as raised:
+        async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+            slot = ChildSlot(SPEC, tasks, lambda _: None, refuse, child.spawn)
+            child.say(Alive(0, 0, 0))
+            await slot.ready()
+            child.hang_up()
+    assert raised.group_contains(LookupError)
+    child.ended.set_result(0)
 
 
 async def test_slot_closed_before_its_child_began_tells_those_who_wait():

@@ -15,6 +15,7 @@ from aiohttp import ClientSession
 
 from cortex.engine.errors import ContextLengthExceeded, EngineFailed, InsufficientVram, Overloaded
 from cortex.engine.fake import FakeConfig
+from cortex.engine.messages import Loaded
 from cortex.engine.stream import Event, Finished, Piece, Stage
 from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.children.process import ChildProcess
@@ -378,10 +379,10 @@ async def test_as_many_answers_at_once_as_the_operator_says_of_the_model(
 
 @pytest.fixture
 def make_long(make_sized: Callable[..., Path]) -> Callable[..., Path]:
-    """A model "a" of 1 GiB that could have 262,144 tokens of context, at 16 KiB each."""
+    """A model "a" of 1 GiB that could have 262,144 tokens of context, 16 KiB each, and others."""
 
-    def make() -> Path:
-        root = make_sized(a=GIB)
+    def make(**others: int) -> Path:
+        root = make_sized(a=GIB, **others)
         path = root / "a" / "config.json"
         more = {"max_position_embeddings": 262_144, "kv_bytes_per_token": 16 * 1024}
         path.write_text(json.dumps(json.loads(path.read_text()) | more))
@@ -396,7 +397,7 @@ async def test_a_model_is_offered_with_the_context_that_its_device_could_give_it
     config = make_config(models_dirs=(make_long(),), memory_bytes=4 * GIB)  # 3 GiB for models
     async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
         await node.shelf.weigh()
-        assert node.stored[0].context_length == 262_144, "nobody knows yet"
+        assert node.stored[0].context_length == 32_768, "nobody knows yet"
         await node.survey()
         assert node.stored[0].context_length == (await node.models())[0].context_length == 131_072
         with pytest.raises(ContextLengthExceeded, match=r"> 131072 maximum") as refused:
@@ -404,9 +405,54 @@ async def test_a_model_is_offered_with_the_context_that_its_device_could_give_it
         assert "--memory" in refused.value.hint
         # What fits is loaded for, though it is more than is usual.
         assert isinstance((await answer(node, "a"))[-1], Finished)
-        assert node.placement.ready[0].size.context_tokens == 65_536
+        assert node.placement.ready[0].size.context_tokens == 32_768
         assert isinstance((await answer(node, "a", prompt="a" * 100_000))[-1], Finished)
         assert node.placement.ready[0].size.context_tokens == 131_072
+
+
+async def test_a_prompt_that_has_no_room_beside_others_for_now_is_not_called_too_long(
+    make_config: MakeConfig, make_long: Callable[..., Path], memory_children: Children
+):
+    config = make_config(models_dirs=(make_long(b=GIB),), memory_bytes=4 * GIB)
+    children = memory_children(fake=FakeConfig(token_interval_ms=5))
+    async with asyncio.timeout(DEADLINE_S), Node(config, children.spawn) as node:
+        await node.shelf.weigh()
+        await node.survey()
+        async with aclosing(node.chat(ask("b", 20_000))) as events:
+            await until(events, Piece)
+            with pytest.raises(InsufficientVram, match="tokens of context for now") as short:
+                await answer(node, "a", prompt="a" * 100_000)
+        assert short.value.shortage is None, "waiting helps"
+        assert isinstance((await answer(node, "a", prompt="a" * 100_000))[-1], Finished)
+
+
+async def test_what_is_loaded_is_offered_though_its_device_is_found_to_have_less(
+    make_config: MakeConfig, make_long: Callable[..., Path], memory_children: Children
+):
+    config = make_config(models_dirs=(make_long(),), memory_bytes=4 * GIB)
+    async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+        await node.shelf.weigh()
+        await answer(node, "a", prompt="a" * 100_000)
+        model = node.shelf.catalogue.find("a")
+        loaded = Loaded("job", "a", 8, 1.0, estimated_bytes=1000, measured_bytes=1499)
+        node.costs.learn(model, loaded)
+        assert node.stored[0].context_length == 131_072
+        await node.steering.unload("a")
+        assert node.stored[0].context_length == 65_536
+        assert node.stored is node.stored, "found out once"
+
+
+async def test_a_device_that_tells_nothing_of_itself_takes_no_context_from_the_others(
+    make_config: MakeConfig, make_long: Callable[..., Path], memory_children: Children
+):
+    devices = "fake:0", "fake:1"
+    config = make_config(models_dirs=(make_long(),), memory_bytes=4 * GIB, devices=devices)
+    async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+        await node.shelf.weigh()
+        await node.survey()
+        rack = node._rack.devices  # pyright: ignore[reportPrivateUsage]
+        rack.devices = (replace(rack.devices[0], budget_bytes=0), *rack.devices[1:])
+        assert node.stored[0].context_length == 131_072
 
 
 async def test_what_somebody_has_loaded_short_is_offered_so_and_says_how_to_have_more(

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortex.engine.costs import ModelCosts
 from cortex.engine.fake import FakeConfig
 from cortex.engine.histogram import Histogram
 from cortex.engine.memory import MAX_SEQUENCES
@@ -250,6 +251,12 @@ def test_every_model_is_told_with_its_place_and_every_device_with_what_it_has_le
     assert shown == [("a", 0, 3, False, 0), ("b", 1, 3, True, 3)]
     assert state.load.free_mib == (3 * 1024, 0)
     assert state.load.busy_percents == (), "no driver has said anything"
+
+
+def test_what_a_model_costs_is_told_but_not_how_it_would_be_computed():
+    costs = ModelCosts(1, 2, 3, 4, precision="float32")
+    state = own_state(CONFIG, (A,), IDLE, health(0), Rates(), lambda _: costs)
+    assert [stored.costs for stored in state.stored] == [replace(costs, precision="")]
 
 
 def test_how_busy_a_gpu_is_is_told_as_a_whole_percent():

@@ -20,6 +20,9 @@ from cortex.peer.deltas import said
 from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostRefused, RequestCancelled
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address
+from cortex.peer.hop.dialling import Dialler
+from cortex.peer.hop.line import Line
+from cortex.peer.hop.link import HopLink
 from cortex.peer.hop.messages import Ask, Failed, LeaseAsk, OrderAsk
 from cortex.peer.orders.values import CancelJob, Done, DrainOrder, Job, JobList, ListJobs, WatchJob
 
@@ -55,6 +58,45 @@ async def until(events: AsyncGenerator[Event | Vector], kind: type[Event]) -> An
         if isinstance(event, kind):
             return event
     raise AssertionError(f"no {kind.__name__}")
+
+
+async def test_a_dialling_that_breaks_is_told_by_its_kind_and_its_words_are_not_logged(
+    hops: Hops, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    error = LookupError("secret words")
+
+    async def dial(self: Dialler, host: NodeId) -> None:
+        raise error
+
+    monkeypatch.setattr(Dialler, "dial", dial)
+    async with hops.fleet() as fleet:
+        with pytest.raises(HostRefused, match="LookupError"):
+            await collect(fleet.ask(hops.request()))
+        assert fleet.lost == [hops.node]
+    assert "type=LookupError" in caplog.text and "secret" not in caplog.text
+
+
+async def test_a_connection_that_breaks_by_a_bug_is_told_of_once(
+    hops: Hops,
+    make_config: MakeConfig,
+    memory_children: Children,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    any_link: Any = HopLink
+    close_socket, children = any_link._close_socket, memory_children()
+
+    async def close_badly(link: Any) -> None:
+        await close_socket(link)
+        if isinstance(link._ear, Line):
+            raise LookupError("a bug")
+
+    monkeypatch.setattr(HopLink, "_close_socket", close_badly)
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
+        await collect(fleet.ask(hops.request()))
+        [opened] = fleet.hops._lines.values()
+        opened.result().link.close("broke")
+        await hops.until(lambda: not fleet.hops._lives)
+        assert fleet.lost == [hops.node]
 
 
 @pytest.mark.parametrize("num_choices", [1, 3])

@@ -108,11 +108,11 @@ def test_where_most_would_be_given_up_nobody_is(breakers: Breakers) -> None:
     }
 
 
-@pytest.mark.parametrize("num_events", [0, 3])
+@pytest.mark.parametrize("num_events", [0, 3, 7])
 async def test_a_host_that_failed_five_requests_is_not_asked_by_the_sixth(
     open_fleet: Any, listen: Any, ask: Any, num_events: int
 ):
-    """Nor one that begins each of them, and then breaks."""
+    """Nor one that begins each of them, or answers for a while, and then breaks."""
     async with open_fleet(3) as fleet:
         await listen(fleet, ask())
         first = fleet.hops.asked[0][0]

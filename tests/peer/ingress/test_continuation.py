@@ -216,3 +216,21 @@ async def test_an_answer_without_a_limit_goes_on_where_there_is_less_context_tha
         fleet.hops.asked.clear()
         assert await listen(fleet, request) == undisturbed
         assert len(fleet.hops.asked) == 2
+
+
+async def test_an_answer_goes_on_at_a_warm_peer_with_enough_before_a_cold_one_with_all(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    request = replace(ask(), max_tokens=None)
+    async with open_fleet(4) as fleet:
+        undisturbed = await listen(fleet, request)
+        first = fleet.hops.asked[0][0][-1]
+        warm, cold = (number for number in (1, 2, 3) if number != first)
+        [stored] = fleet_values.peer(warm).stored
+        told = (dataclasses.replace(stored, context_tokens=20_000),)
+        fleet.membership.change(warm, stored=told)
+        fleet.membership.change(cold, placed=())
+        fleet.hops.deaths = [7]
+        fleet.hops.asked.clear()
+        assert await listen(fleet, request) == undisturbed
+        assert [host[-1] for host, _ in fleet.hops.asked] == [first, warm]

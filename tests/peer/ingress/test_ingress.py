@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -474,3 +475,42 @@ async def test_a_prompt_too_long_for_one_peer_is_refused_with_the_most_that_any_
         assert refused.value.message == "2" and hosts[-1] == 2
         context = {1: 100, 2: 400, 3: 200, 4: 300}
         assert [context[host] for host in hosts] == sorted(context[host] for host in hosts)
+
+
+async def test_who_made_a_prompt_and_had_no_place_for_it_says_nothing_of_who_has_less(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    async with open_fleet(3) as fleet:
+        undisturbed = await listen(fleet, ask())
+        first = fleet.hops.asked[0][0][-1]
+        [stored] = fleet_values.peer(3 - first).stored
+        less = (replace(stored, context_tokens=stored.context_tokens // 2),)
+        fleet.membership.change(3 - first, stored=less)
+        # Once its prompt was made.
+        fleet.hops.deaths = [2]
+        fleet.hops.error = lambda: ContextLengthExceeded("prompt is too long: 9 tokens > 8 maximum")
+        assert await listen(fleet, ask()) == undisturbed
+
+
+async def test_of_all_who_refuse_a_prompt_the_one_with_the_most_room_is_heard(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(4) as fleet:
+        most = [100, 400, 200]
+        fleet.hops.deaths = [2] * 3
+        fleet.hops.error = lambda: ContextLengthExceeded(f"too long: 500 > {most.pop()} maximum")
+        with pytest.raises(ContextLengthExceeded, match="> 400 maximum"):
+            await listen(fleet, ask())
+        assert not most
+
+
+async def test_a_model_that_has_come_and_is_not_served_is_refused_with_the_reason(
+    open_fleet: Any, listen: Any, ask: Any, tmp_path: Path
+):
+    async with open_fleet(2, is_gateway=False, models_dirs=(tmp_path,)) as fleet:
+        with pytest.raises(ModelNotFound, match="in this fleet"):
+            await listen(fleet, ask(model="new"))
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "config.json").write_text('{"architectures": ["OfAnotherKind"]}')
+        with pytest.raises(ModelNotFound, match="'new' is here, but cortex does not serve it"):
+            await listen(fleet, ask(model="new"))

@@ -52,6 +52,36 @@ async def test_the_own_engine_is_left_for_another_peers_too(open_fleet: Any, lis
         assert [resume is not None for _, resume in fleet.hops.asked] == [True]
 
 
+async def test_only_so_many_leave_an_engine_for_a_peer_as_that_has_room_for(
+    open_fleet: Any, ask: Any, fleet_values: Any
+):
+    async with open_fleet(2, is_gateway=False, lives=[_LIFE]) as fleet:
+        node = fleet_values.node(1)
+        load = fleet_values.load(node, num_live=7, num_free=1, age_ds=100)
+        fleet.membership.change(1, state="suspect", load=load)
+
+        async def answer(text: str) -> None:
+            async for _ in fleet.ingress.chat(ask(text, max_tokens=40)):
+                fleet.membership.change(1, state="up")
+
+        await asyncio.gather(*map(answer, "abc"))
+        assert [resume is not None for _, resume in fleet.hops.asked] == [True]
+        assert fleet.local.tally.failovers.total() == 1
+
+
+async def test_an_engine_that_was_left_is_not_held_against_its_host(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    async with open_fleet(3, others_lives=[_LIFE] * 9) as fleet:
+        for _ in range(6):
+            await listen(fleet, ask())
+        assert fleet.local.tally.failovers["fake", "continuation", "engine_replaced"] >= 5
+        usable = fleet.ingress._chooser.breakers.usable(
+            fleet.hops.nodes, fleet_values.weights, asyncio.get_running_loop().time()
+        )
+        assert usable == set(fleet.hops.nodes)
+
+
 async def test_the_own_engine_is_told_of_those_that_have_ended(
     open_fleet: Any, listen: Any, ask: Any
 ):

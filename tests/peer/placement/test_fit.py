@@ -352,11 +352,17 @@ def test_a_model_that_is_comfortable_nowhere_is_loaded_as_it_can_be() -> None:
 
 
 def test_a_large_size_is_for_a_prompt_that_no_other_has_room_for() -> None:
-    def found(least: int) -> Fit | NoFit:
-        wanted = make_short_need(65_536, 32_768, 16_384, 8192, 4096, least=least)
+    def found(least: int, likely: int, *residents: Resident) -> tuple[int, list[str]]:
+        wanted = make_short_need(65_536, 32_768, 16_384, 8192, 4096, least=least, comfort=likely)
         first, *others = wanted.sizes
         sizes = dataclasses.replace(first, is_large=True), *others
-        return fit(make_books(20), dataclasses.replace(wanted, sizes=sizes), LRU)
+        need = dataclasses.replace(wanted, sizes=sizes)
+        return context_of(fit(make_books(20, *residents), need, LRU))[:2]
 
-    assert context_of(found(0)) == context_of(found(32_768)) == (32_768, [], False)
-    assert context_of(found(32_769)) == (65_536, [], False)
+    assert found(0, 16_384) == found(32_768, 32_768) == (32_768, [])
+    assert found(32_769, 32_769) == (65_536, [])
+    # All that an answer might come to is no need for it, but for as much as is usual.
+    assert found(100, 60_000) == (32_768, [])
+    old = make_resident("old", 12)
+    assert found(100, 60_000, old) == (32_768, ["old"])
+    assert found(100, 60_000, dataclasses.replace(old, idle_s=60.0)) == (8192, [])

@@ -201,6 +201,15 @@ def test_a_long_context_beyond_its_part_of_the_device_is_for_who_needs_it() -> N
     assert usual(sized(HYBRID, 8 * GIB, limit=None, context=262_144)).context_tokens == 262_144
 
 
+def test_two_models_whose_whole_contexts_are_long_have_room_beside_each_other() -> None:
+    # Llama-3.2-3B: 112 KiB a token, of which it has 131,072.
+    long = replace(PLAIN, weights_bytes=6 * GIB, context_tokens=131_072)
+    ways = sized(long, 24 * GIB, limit=None)
+    assert usual(ways).context_tokens == 32_768
+    assert 2 * usual(ways).num_bytes <= 24 * GIB
+    assert ways[0].context_tokens == 131_072 and ways[0].is_large
+
+
 def test_a_context_for_few_at_once_fits_where_one_for_many_does_not() -> None:
     ways = sized(AGENTS, 21 * GIB, limit=None)
     fitting = [size for size in ways if size.num_bytes <= 21 * GIB]

@@ -1,0 +1,71 @@
+"""What is known of devices without asking their engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cortex.engine.costs import ModelCosts
+from cortex.peer.children.slot import ChildSlot
+from cortex.peer.config import Card, PeerConfig
+from cortex.peer.devices.device import Devices
+from cortex.peer.devices.gpus import Gpu
+from cortex.peer.types import ModelInfo
+
+GIB = 1 << 30
+MODEL = ModelInfo("m", None, ("text",), 4096, 0)
+COSTS = ModelCosts(1, 2, 3, 4, precision="bfloat16")
+
+
+class Known:
+    """A book of costs that were told of every model."""
+
+    def known(self, model: ModelInfo) -> ModelCosts:
+        return COSTS
+
+
+@pytest.fixture
+def open_devices(make_config: Callable[..., PeerConfig]) -> Callable[..., Devices]:
+    def opened(*names: str, cards: tuple[Card, ...] = ()) -> Devices:
+        known: Any = Known()
+        nothing: Any = None
+        config = make_config(devices=names, cards=cards)
+        budgets = [32 * GIB] * len(names)
+        return Devices(
+            *(config, budgets, nothing, print, nothing, nothing, known, nothing, nothing)
+        )
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("names", "precision"),
+    [(("A100",), "bfloat16"), (("A100", "A100"), "bfloat16"), (("A100", "T4"), "")],
+)
+def test_how_it_will_compute_is_known_where_all_cards_are_the_same(
+    open_devices: Callable[..., Devices], names: tuple[str, ...], precision: str
+):
+    cards = tuple(Card(number, f"GPU-{number}", name) for number, name in enumerate(names))
+    own = [card.device for card in cards]
+    assert open_devices(*own, cards=cards).precision_of(MODEL) == precision
+    assert open_devices(*own, "cpu", cards=cards).precision_of(MODEL) == ""
+
+
+def test_how_it_will_compute_is_known_on_one_device_of_which_nobody_tells(
+    open_devices: Callable[..., Devices],
+):
+    assert open_devices("cuda:0").precision_of(MODEL) == "bfloat16"
+    assert open_devices("cuda:0", "cuda:1").precision_of(MODEL) == ""
+
+
+@pytest.mark.parametrize("is_burying", [False, True])
+def test_what_an_engine_has_that_is_on_its_way_out_is_nobody_elses(
+    open_devices: Callable[..., Devices], monkeypatch: pytest.MonkeyPatch, is_burying: bool
+):
+    monkeypatch.setattr(ChildSlot, "is_burying", is_burying)
+    devices = open_devices("fake:0", "cpu")
+    full = Gpu(0, "A100", 32 << 30, 1 << 30, "570")
+    assert devices.look_at_gpus([full], {}, [0, 0]) is not is_burying
+    assert devices.look_at_memory(1 << 30, [0, 0]) is not is_burying
