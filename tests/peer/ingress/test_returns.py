@@ -79,7 +79,6 @@ async def test_a_lost_peer_that_refuses_connections_is_tried_while_there_is_hope
         errors = [HostLost("gone")] * 2 + [HostRefused("not yet")] * 4
         fleet.hops.deaths, fleet.hops.error = [7, 7, 0, 0, 0, 0], lambda: errors.pop(0)
         lives = [LiveRequest("req", "openai", "", asyncio.get_running_loop().time()) for _ in "ab"]
-        fleet.hops.num_closed = 0
         answering = asyncio.gather(*(listen(fleet, ask(), live) for live in lives))
         while errors:  # noqa: ASYNC110 - nobody else would tell
             await asyncio.sleep(0.01)
