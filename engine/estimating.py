@@ -7,7 +7,6 @@ the same sum. Computes on no device, which is its thread's: asks it at most what
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -51,10 +50,7 @@ def estimate(
     packer = make_packer(precision.dtype, device, exact=exact, kernels=kernels)
     num_bytes = weights_bytes(built, precision.dtype, packer)
     shape = built.model.shape
-    costs = costs_of(
-        model_dir, shape, precision.dtype, device, num_bytes, built.context_tokens, pixels
-    )
-    return replace(costs, precision=str(precision))
+    return costs_of(model_dir, shape, precision, device, num_bytes, built.context_tokens, pixels)
 
 
 def precision_of(model_dir: Path, device: torch.device, wishes: Wishes) -> Precision:
@@ -91,13 +87,14 @@ def grid_tokens(device: torch.device) -> int:
 def costs_of(
     model_dir: Path,
     shape: ModelShape,
-    dtype: torch.dtype,
+    precision: Precision,
     device: torch.device,
     num_bytes: int,
     context_tokens: int | None,
     pixels: PixelWishes = USUAL_PIXELS,
 ) -> ModelCosts:
     """`num_bytes` is what the weights take; `context_tokens` None where the config says nothing."""
+    dtype = precision.dtype
     row_bytes = _WORK_VALUES * shape.hidden_size * torch.float32.itemsize
     # A chunk attends to a copy of one head's keys and values at a time.
     head_dims = [each.head_dim for each in shape.memory.attention.values()]
@@ -119,6 +116,7 @@ def costs_of(
         max_image_tokens=image_tokens,
         grid_tokens=grid_tokens(device),
         tokenizer_bytes=_tokenizer_bytes(model_dir, shape.vocab_size) if is_cpu else 0,
+        precision=str(precision),
     )
 
 

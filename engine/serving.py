@@ -123,7 +123,7 @@ def read_model(
     identity = (files, str(precision.dtype), built.model.shape.has_draft_head)
     packer = make_packer(precision.dtype, device, exact=precision.is_exact, kernels=wishes.kernels)
     costs = costs_of(
-        model_dir, built.model.shape, precision.dtype, device,
+        model_dir, built.model.shape, precision, device,
         weights_bytes(built, precision.dtype, packer), built.context_tokens, pixels,
     )  # fmt: skip
     budget = plan_share(costs, share, host_bytes)

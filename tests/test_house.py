@@ -200,7 +200,11 @@ def test_the_demo_reads_nothing_from_whoever_runs_it() -> None:
 
 def test_the_demo_ends_with_how_the_command_is_typed() -> None:
     said = subprocess.run(
-        ["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "-n", "--no-print-directory", "demo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert said.endswith(f"cortex: . {ROOT}/.venv/bin/activate'\n")
 

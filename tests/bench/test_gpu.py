@@ -62,6 +62,6 @@ def test_every_answer_of_a_case_has_its_length(tmp_path: Path) -> None:
     timelines = run_case(loaded.service, case, "seed")
     assert [len(each.arrivals) for each in timelines] == [5, 5, 5]
     assert measured_case(loaded.service, case).decode_tokens_per_s > 0
-    with pytest.raises(CaseFailed, match="room for"):
+    with pytest.raises(CaseFailed, match="prompt is too long"):
         run_case(loaded.service, Case(1, 10**6, 5), "seed")
     assert not loaded.service.has_work

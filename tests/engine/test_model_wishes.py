@@ -9,6 +9,7 @@ import torch
 
 from cortex.engine.estimating import costs_of, estimate
 from cortex.engine.models.base import ServableModel
+from cortex.engine.precision import Precision
 from cortex.engine.preprocessor import pixel_budget, read_preprocessor
 from cortex.engine.wishes import ModelWishes, PixelWishes, Wishes
 
@@ -59,7 +60,9 @@ def test_room_for_pictures_is_for_a_chunk_as_long_as_the_devices_are(
     golden: Path, golden_model: ServableModel, device: str, grid_tokens: int
 ) -> None:
     shape = golden_model.shape
-    costs = costs_of(golden / "qwen3_5", shape, torch.float32, torch.device(device), 1, None)
+    costs = costs_of(
+        golden / "qwen3_5", shape, Precision("exact", torch.float32), torch.device(device), 1, None
+    )
     assert costs.chunk_images_bytes == (64 + 64 + grid_tokens) * shape.hidden_size * 4
 
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -146,7 +147,7 @@ async def test_client_sees_a_pause_and_what_is_waited_for(
         events = await collect(node.chat(ask("a")))
     first = next(n for n, event in enumerate(events) if isinstance(event, Piece))
     stages = [event.name for event in events[first:] if isinstance(event, Stage)]
-    assert stages[:2] == ["starting", "loading"]
+    assert [name for name, _ in groupby(stages)][:2] == ["starting", "loading"]
     assert stages[-1] == "prefill"
 
 

@@ -86,7 +86,7 @@ async def test_a_stream_ends_with_what_the_whole_reply_says(
     assert told(first) == [
         ("reasoning", "hm"),
         ("message", "I look."),
-        ("function_call", 'ns look {"key": "o"}'),
+        ("function_call", 'ns look {"key":"o"}'),
         ("custom_tool_call", f"patch {PATCH}"),
     ]
     assert (first["status"], first["usage"]["total_tokens"]) == (
