@@ -102,6 +102,8 @@ class Attempts:
 
         def heard() -> None:
             nonlocal has_heard
+            if not has_heard:
+                breakers.untried(*who)  # nobody has to wait for the end of a long answer
             has_heard = True
 
         try:

@@ -64,7 +64,8 @@ class _Breaker:
 
 class Breakers:
     """All of them. Whoever is sent a request is `tried`, and then `failed` or `succeeded`; neither
-    where the request ended for another reason: then it is `untried`.
+    where the request ended for another reason: then it is `untried`, as it is once its answer
+    comes.
     """
 
     def __init__(self) -> None:

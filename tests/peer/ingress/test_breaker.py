@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 
 from cortex.engine.errors import CortexError, EngineFailed
+from cortex.engine.stream import Piece
 from cortex.peer.errors import HostLeaving, HostLost
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.routing.breaker import Breakers
@@ -126,6 +128,25 @@ async def test_a_host_that_failed_five_requests_is_not_asked_by_the_sixth(
         assert (await listen(fleet, ask())).ends
         [(host, _)] = fleet.hops.asked
         assert host != first
+
+
+async def test_while_one_long_answer_tries_a_host_others_are_sent_there(
+    open_fleet: Any, listen: Any, ask: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("cortex.peer.routing.breaker._REST_S", 0)
+    async with open_fleet(3) as fleet:
+        await listen(fleet, ask())
+        first = fleet.hops.asked[0][0]
+        fleet.hops.deaths, fleet.hops.error = [0, None] * 5, lambda: EngineFailed("over it")
+        for _ in range(5):
+            await listen(fleet, ask())
+        fleet.hops.asked.clear()
+        async with aclosing(fleet.ingress.chat(ask(max_tokens=1000))) as long:
+            async for event in long:
+                if isinstance(event, Piece):
+                    break
+            assert (await listen(fleet, ask())).ends
+            assert [host for host, _ in fleet.hops.asked] == [first, first]
 
 
 @pytest.mark.parametrize(("error", "is_asked"), [(HostLeaving, True), (HostLost, False)])
