@@ -130,6 +130,19 @@ async def test_what_is_too_large_for_one_hop_goes_over_another(
         assert fleet.local.tally.failovers == {}
 
 
+def die_beside(fleet: Any, first: int, *, other_tokens: int) -> None:
+    """Of the two that are told of in the view, the first dies amid its next answer."""
+    for number, context_tokens in ((first, 1400), (3 - first, other_tokens)):
+        (stored,) = fleet.membership.view.peers[number].stored
+        stored = replace(stored, context_tokens=context_tokens)
+        fleet.membership.change(number, stored=(stored,))
+
+    def end(node: NodeId) -> None:
+        fleet.membership.change(first, state="dead")
+
+    fleet.hops.deaths, fleet.hops.on_death = [9], end
+
+
 async def test_an_answer_goes_on_with_less_context_and_ends_where_that_is_full(
     open_fleet: Any, listen: Any, ask: Any
 ):
@@ -139,15 +152,7 @@ async def test_an_answer_goes_on_with_less_context_and_ends_where_that_is_full(
         first = int.from_bytes(fleet.hops.asked[0][0], "big")
         small = fleet.hops.nodes[NodeId((3 - first).to_bytes(8, "big"))]
         await small.reconfigure(replace(small.config, context_limit_tokens=1200))
-        for number, context_tokens in ((first, 1400), (3 - first, 1200)):
-            (stored,) = fleet.membership.view.peers[number].stored
-            stored = replace(stored, context_tokens=context_tokens)
-            fleet.membership.change(number, stored=(stored,))
-
-        def end(node: NodeId) -> None:
-            fleet.membership.change(first, state="dead")
-
-        fleet.hops.deaths, fleet.hops.on_death = [9], end
+        die_beside(fleet, first, other_tokens=1200)
         told = await listen(fleet, request)
         reason, _, usage = told.ends[0]
         assert reason == "context"
@@ -161,15 +166,7 @@ async def test_without_room_for_more_of_it_an_answer_is_not_gone_on_with(
     async with open_fleet(3, context_limit_tokens=1400) as fleet:
         await listen(fleet, ask())
         first = int.from_bytes(fleet.hops.asked[0][0], "big")
-        for number, context_tokens in ((first, 1400), (3 - first, 100)):
-            (stored,) = fleet.membership.view.peers[number].stored
-            stored = replace(stored, context_tokens=context_tokens)
-            fleet.membership.change(number, stored=(stored,))
-
-        def end(node: NodeId) -> None:
-            fleet.membership.change(first, state="dead")
-
-        fleet.hops.deaths, fleet.hops.on_death = [9], end
+        die_beside(fleet, first, other_tokens=100)
         with pytest.raises(EngineFailed, match="broke off"):
             await listen(fleet, request)
 
