@@ -7,7 +7,6 @@ through the engine's own preprocessing; the prompt is the template's own text.
 from __future__ import annotations
 
 import random
-import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -30,16 +29,17 @@ from training.nano import (
     MERGE,
     MIN_PIXELS,
     PATCH_PIXELS,
-    SPECIAL_TOKENS,
     TEMPORAL,
+    encode,
     next_prompt_text,
     prompt_text,
     token_id,
 )
+from training.places import Point, Print, answer_points, key_points, question_points
+from training.pointing import Pointed, Points, gathered
 
 Grid = tuple[int, int, int]
 IGNORED = -100
-_SPECIAL = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
 _IMAGE_PAD = token_id("<|image_pad|>")
 
 
@@ -72,6 +72,7 @@ class ReadingBatch:
     token_ids: torch.Tensor
     labels: torch.Tensor
     positions: torch.Tensor
+    pointed: Pointed
 
 
 def see(picture: Picture, max_pixels: int = MAX_PIXELS) -> Seen:
@@ -101,16 +102,7 @@ def _join(seen: Sequence[Seen]) -> TowerBatch:
     )
 
 
-def encode(text: str, pads: Sequence[int] = ()) -> list[int]:
-    """Token ids: special tokens by name, one pad for each cell of a picture, bytes for the rest."""
-    counts = iter(pads)
-    ids: list[int] = []
-    for piece in _SPECIAL.split(text):
-        if piece not in SPECIAL_TOKENS:
-            ids.extend(piece.encode())
-        else:
-            ids.extend([token_id(piece)] * (next(counts) if piece == "<|image_pad|>" else 1))
-    return ids
+_AFTER_QUESTION = prompt_text("\0").partition("\0")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +112,10 @@ class _Row:
     ids: list[int]
     labels: list[int]
     seen: tuple[Seen, ...]
+    answers: list[Point]
+    questions: list[Point]
+    beside: list[Point]
+    above: list[Point]
 
 
 def reading_batches(
@@ -137,16 +133,44 @@ def _row(sample: Sample, max_pixels: int) -> _Row:
     turns = (*sample.earlier, (sample.question, sample.answer))
     ids: list[int] = []
     labels: list[int] = []
+    prints: list[Print] = []
+    answers: list[Point] = []
+    questions: list[Point] = []
+    beside: list[Point] = []
+    above: list[Point] = []
     for number, (question, text) in enumerate(turns):
         if number:
             prompt = encode(next_prompt_text(question))
         else:
             first = prompt_text(question, pictures=len(seen), tools=sample.tools)
             prompt = encode(first, [len(each.targets) for each in seen])
+            prints = _prints(sample.pictures, seen, prompt)
+            for picture, page in zip(sample.pictures, prints, strict=True):
+                of_page = key_points(picture, page)
+                beside += of_page[0]
+                above += of_page[1]
+        asked_at = len(ids) + len(prompt) - len(encode(question + _AFTER_QUESTION))
+        questions += question_points(question, asked_at, sample.pictures, prints)
         answer = [*encode(text), token_id("<|im_end|>")]
+        answers += answer_points(text, len(ids) + len(prompt), prints)
         ids += prompt + answer
         labels += [IGNORED] * len(prompt) + answer
-    return _Row(ids, labels, seen)
+    return _Row(ids, labels, seen, answers, questions, beside, above)
+
+
+def _prints(
+    pictures: Sequence[Picture], seen: Sequence[Seen], prompt: Sequence[int]
+) -> list[Print]:
+    """What each picture's cells show, by their place in the prompt."""
+    prints: list[Print] = []
+    first = 0
+    for picture, each in zip(pictures, seen, strict=True):
+        first = prompt.index(_IMAGE_PAD, first)
+        _, height, width = (side * PATCH_PIXELS for side in each.grid)
+        scales = width / picture.image.width, height / picture.image.height
+        prints.append(Print(picture, width // CELL_PIXELS, *scales, first))
+        first += len(each.targets)
+    return prints
 
 
 def _reading_batch(rows: Sequence[_Row]) -> ReadingBatch:
@@ -162,7 +186,14 @@ def _reading_batch(rows: Sequence[_Row]) -> ReadingBatch:
         rope = rope_positions(row.ids, [seen.grid for seen in row.seen], MERGE, _IMAGE_PAD)
         positions[:, n, :length] = torch.from_numpy(rope.between(0, length))
     pictures = [seen for row in rows for seen in row.seen]
-    return ReadingBatch(_join(pictures) if pictures else None, token_ids, labels, positions)
+    pointed = Pointed(
+        gathered([row.answers for row in rows]),
+        gathered([row.questions for row in rows]),
+        gathered([row.beside for row in rows]),
+        gathered([row.above for row in rows]),
+    )
+    shown = _join(pictures) if pictures else None
+    return ReadingBatch(shown, token_ids, labels, positions, pointed)
 
 
 def seen_through(tower: nn.Module, batch: ReadingBatch) -> ReadingBatch:
@@ -194,7 +225,7 @@ def to_device(value: Any, device: torch.device) -> Any:
     """A batch with its tensors on a device."""
     if isinstance(value, torch.Tensor):
         return value.to(device, non_blocking=True)
-    if isinstance(value, TowerBatch | ReadingBatch):
+    if isinstance(value, TowerBatch | ReadingBatch | Pointed | Points):
         moved = {f.name: to_device(getattr(value, f.name), device) for f in fields(value)}
         return type(value)(**moved)
     return value

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _COLUMNS = ("step", "seconds", "lr", "loss", "cell_loss", "cell_accuracy", "token_accuracy",
-            "answer_accuracy")  # fmt: skip
+            "answer_accuracy", "answers", "questions", "beside", "above")  # fmt: skip
 
 
 def trim_curve(path: Path, step: int) -> None:

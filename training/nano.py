@@ -7,6 +7,7 @@ is the only loader there is. Nothing here is trained or random.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,24 @@ CELL_PIXELS = PATCH_PIXELS * MERGE
 # A picture takes 8 to 128 cells.
 MIN_PIXELS, MAX_PIXELS = 8 * CELL_PIXELS**2, 128 * CELL_PIXELS**2
 CONTEXT_TOKENS = 4096
+_SPECIAL = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
 
 
 def token_id(name: str) -> int:
     """The id of a special token."""
     return 256 + SPECIAL_TOKENS.index(name)
+
+
+def encode(text: str, pads: Sequence[int] = ()) -> list[int]:
+    """Token ids: special tokens by name, one pad for each cell of a picture, bytes for the rest."""
+    counts = iter(pads)
+    ids: list[int] = []
+    for piece in _SPECIAL.split(text):
+        if piece not in SPECIAL_TOKENS:
+            ids.extend(piece.encode())
+        else:
+            ids.extend([token_id(piece)] * (next(counts) if piece == "<|image_pad|>" else 1))
+    return ids
 
 
 def model_config() -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Recipe:
     # The curriculum of the reading stage reaches its full breadth after this share of its steps.
     curriculum_share: float = 0.3
     cell_loss_weight: float = 1.0
+    pointing_loss_weight: float = 0.15
 
     def as_text(self) -> str:
         return json.dumps(asdict(self))

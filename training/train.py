@@ -12,10 +12,12 @@ import argparse
 import math
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from typing import Any, cast
 
 import torch
@@ -32,6 +34,7 @@ from training.batches import (
 from training.cells import cell_accuracy, cell_loss
 from training.curve import log, trim_curve
 from training.nano import token_id
+from training.pointing import Watch, pointing_loss
 from training.recipe import MakeBatch, Recipe, Stage
 from training.state import (
     Optimisers,
@@ -60,9 +63,15 @@ def tower_loss(
 
 
 def reading_loss(
-    trainee: Trainee, batch: ReadingBatch, *, with_tower: bool, cell_weight: float
+    trainee: Trainee,
+    batch: ReadingBatch,
+    watch: Watch,
+    *,
+    with_tower: bool,
+    cell_weight: float,
+    pointing_weight: float,
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Cross-entropy of the answers plus the tower's share, and what to log.
+    """Cross-entropy of the answers plus the shares of pointing and of the tower, and what to log.
 
     Without the tower its rows are taken as they are, and only the language model learns.
     """
@@ -92,6 +101,10 @@ def reading_loss(
     metrics["token_accuracy"] = right.float().mean().item()
     metrics["answer_accuracy"] = (wrong_in_row == 0).float().mean().item()
     metrics["loss"] = loss.item()
+    pointing, shares = pointing_loss(watch, batch.pointed)
+    metrics |= shares
+    if pointing is not None:
+        loss = loss + pointing * pointing_weight
     return (loss + extra * cell_weight if with_tower else loss), metrics
 
 
@@ -102,6 +115,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
         import_weights(trainee.model, args.start_from)
     trainee.to(device)
     optimisers = new_optimisers(trainee)
+    watch = Watch(trainee.model.language_model)
     state_file = args.state / "state.pt"
     step, seconds_before = resumed(recipe, args, state_file, optimisers)
     trim_curve(args.state / "curve.csv", step)
@@ -117,7 +131,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
         elapsed_s = time.monotonic() - started_s
         if elapsed_s > args.minutes * 60 or stopping.asked:
             break
-        metrics = train_step(recipe, trainee, optimisers, to_batch(batch, device), step)
+        metrics = train_step(recipe, trainee, watch, optimisers, to_batch(batch, device), step)
         step += 1
         if step % 20 == 0:
             log(args.state / "curve.csv", step, seconds_before + elapsed_s, metrics)
@@ -187,6 +201,7 @@ def to_batch(batch: Any, device: torch.device) -> TowerBatch | list[ReadingBatch
 def train_step(
     recipe: Recipe,
     trainee: Trainee,
+    watch: Watch,
     optimisers: Optimisers,
     batch: TowerBatch | list[ReadingBatch],
     step: int,
@@ -195,6 +210,7 @@ def train_step(
     device_type = next(trainee.parameters()).device.type
     stage, step_in_stage = recipe.at(step)
     metrics: dict[str, float] = {}
+    told: defaultdict[str, list[float]] = defaultdict(list)
     if isinstance(batch, TowerBatch):
         with torch.autocast(device_type, torch.bfloat16):
             _, loss, accuracy = tower_loss(trainee, batch, with_tower=stage.tower_learns)
@@ -206,12 +222,15 @@ def train_step(
                 loss, part_metrics = reading_loss(
                     trainee,
                     part,
+                    watch,
                     with_tower=stage.tower_learns,
                     cell_weight=recipe.cell_loss_weight,
+                    pointing_weight=recipe.pointing_loss_weight,
                 )
             (loss / len(batch)).backward()
             for name, value in part_metrics.items():
-                metrics[name] = metrics.get(name, 0.0) + value / len(batch)
+                told[name].append(value)
+        metrics = {name: fmean(values) for name, values in told.items()}
     lr = stage.lr(step_in_stage)
     torch.nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
     optimisers.step(lr)

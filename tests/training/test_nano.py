@@ -13,10 +13,10 @@ from cortex.engine.models.registry import load_model
 from cortex.engine.parsers.family import find_family
 from cortex.engine.text_model import load_text_model
 from cortex.engine.types import ChatRequest, Message, TextPart
-from training.batches import encode
 from training.nano import (
     SPECIAL_TOKENS,
     VOCAB_SIZE,
+    encode,
     next_prompt_text,
     prompt_text,
     token_id,

@@ -10,8 +10,7 @@ import pytest
 from cortex.engine.chat.rendering import render_request
 from cortex.engine.text_model import TextModel, load_text_model
 from cortex.engine.types import ChatRequest
-from training.batches import encode
-from training.nano import next_prompt_text, prompt_text, write_folder
+from training.nano import encode, next_prompt_text, prompt_text, write_folder
 from training.reader import conversation
 
 CALL = '<tool_call>\n{"name": "save", "arguments": {"name": "Fee", "value": "£5"}}\n</tool_call>'

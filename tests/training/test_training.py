@@ -18,9 +18,17 @@ from training.drawing import draw_line, training_book
 from training.drawing.types import Glyph
 from training.nano import token_id
 from training.plot import draw
+from training.pointing import Watch
 from training.questions import sample
 from training.recipe import MakeBatch, Recipe, Stage
-from training.state import Progress, load_state, new_optimisers, new_trainee, save_state
+from training.state import (
+    Progress,
+    Trainee,
+    load_state,
+    new_optimisers,
+    new_trainee,
+    save_state,
+)
 from training.train import train_step
 
 torch.set_num_threads(1)
@@ -97,6 +105,7 @@ def test_stages_follow_each_other_and_rates_rise_and_fall() -> None:
 def test_every_stage_learns_what_it_says_and_training_resumes(tmp_path: Path) -> None:
     trainee = new_trainee(1)
     optimisers = new_optimisers(trainee)
+    watch = watched(trainee)
     tower = [p for n, p in trainee.named_parameters() if ".blocks." in n]
     reader = [p for n, p in trainee.named_parameters() if ".layers." in n]
     head = list(trainee.cell_reader.parameters())
@@ -105,7 +114,7 @@ def test_every_stage_learns_what_it_says_and_training_resumes(tmp_path: Path) ->
     for step in (1, 5, 9, 13):
         before = [[p.detach().clone() for p in group] for group in groups]
         batch = MakeBatch(RECIPE)(random.Random(step), step)
-        metrics = train_step(RECIPE, trainee, optimisers, batch, step)
+        metrics = train_step(RECIPE, trainee, watch, optimisers, batch, step)
         assert metrics["cell_loss"] > 0
         changed[step] = tuple(
             any(not torch.equal(a, b) for a, b in zip(old, new, strict=True))
@@ -125,6 +134,10 @@ def test_every_stage_learns_what_it_says_and_training_resumes(tmp_path: Path) ->
     assert are_same(optimisers.trainee, others.trainee)
     assert are_same(optimisers.mean, others.mean)
     assert not are_same(others.trainee, others.mean)
+
+
+def watched(trainee: Trainee) -> Watch:
+    return Watch(trainee.model.language_model)
 
 
 def are_same(one: nn.Module, other: nn.Module) -> bool:
@@ -152,7 +165,7 @@ def test_pictures_that_a_still_tower_has_seen_already_teach_the_same() -> None:
     assert not any(isinstance(batch.pictures, TowerBatch) for batch in seen)
 
     losses = [
-        train_step(RECIPE, twin, new_optimisers(twin), batches, 5)["loss"]
+        train_step(RECIPE, twin, watched(twin), new_optimisers(twin), batches, 5)["loss"]
         for twin, batches in ((trainee, unseen), (new_trainee(1), seen))
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
@@ -173,7 +186,7 @@ def test_a_step_of_documents_teaches_with_two_pictures_and_several_turns() -> No
     talk = asker.in_turns(asker.sample("form").pictures[0])
 
     batch = reading_batches([asker.about_two("label"), talk], 2, stage.max_pixels)
-    metrics = train_step(recipe, trainee, new_optimisers(trainee), batch, 0)
+    metrics = train_step(recipe, trainee, watched(trainee), new_optimisers(trainee), batch, 0)
 
     assert metrics["loss"] > 0 and metrics["cell_loss"] > 0
     (part,) = batch

@@ -98,8 +98,8 @@ class Canvas:
         )
         middle = baseline - _MIDDLE * pen.size_px
         self._glyphs.extend(
-            Glyph(char, x + centre / zoom, middle)
-            for char, centre in zip(text, sized.centres(text), strict=True)
+            Glyph(char, x + centre / zoom, middle, begins_word=before == " ")
+            for before, char, centre in zip(f" {text}", text, sized.centres(text), strict=False)
             if char != " "
         )
 

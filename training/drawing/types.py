@@ -29,6 +29,7 @@ class Glyph:
     char: str
     x: float
     y: float
+    begins_word: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def turned(picture: Picture, degrees: float) -> Picture:
 def _turn(glyph: Glyph, degrees: float, middle_x: float, middle_y: float) -> Glyph:
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     dx, dy = glyph.x - middle_x, glyph.y - middle_y
-    return Glyph(glyph.char, middle_x + cos * dx + sin * dy, middle_y - sin * dx + cos * dy)
+    return replace(glyph, x=middle_x + cos * dx + sin * dy, y=middle_y - sin * dx + cos * dy)
 
 
 def _all_inside(glyphs: Sequence[Glyph], width: int, height: int, text_px: float) -> bool:
