@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -79,5 +80,6 @@ class CallIds:
     @functools.cached_property
     def _prompt_digest(self) -> hashlib.blake2b:
         digest = hashlib.blake2b(b"%d:" % self._seed, digest_size=_ID_BYTES)
-        digest.update(b"".join(token_id.to_bytes(4, "big") for token_id in self._prompt_token_ids))
+        token_ids = self._prompt_token_ids
+        digest.update(struct.pack(f">{len(token_ids)}I", *token_ids))
         return digest
