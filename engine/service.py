@@ -159,9 +159,11 @@ class ModelService:
     def _begin(self, sequence: Sequence) -> list[DeviceEvent]:
         self._recall.begin(sequence)
         if sequence.counts is None and needs_counts(sequence.prompt.sampling):
-            sequence.counts = TokenCounts(sequence.prompt.token_ids, self._runner.device)
-            for token_id in sequence.tokens[sequence.num_prompt :]:
-                sequence.counts.add(token_id)
+            sequence.counts = TokenCounts(
+                sequence.prompt.token_ids,
+                self._runner.device,
+                sequence.tokens[sequence.num_prompt :],
+            )
         if sequence.pooled is None and sequence.prompt.pooling is not None:
             sequence.pooled = PooledStates(sequence.prompt.pooling)
         return []

@@ -7,6 +7,7 @@ on the few scores concerned, for all rows together, and knows nothing of how tok
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -18,11 +19,18 @@ from ..types import Sampling
 class TokenCounts:
     """The distinct tokens of the prompt and the answer, and how often the answer has each."""
 
-    def __init__(self, prompt_ids: Iterable[int], device: torch.device) -> None:
-        distinct = list(dict.fromkeys(prompt_ids))
+    def __init__(
+        self, prompt_ids: Iterable[int], device: torch.device, answer_ids: Iterable[int] = ()
+    ) -> None:
+        """`answer_ids` are what is known of the answer: counted here, for on a device each `add`
+        costs some launches, and an answer that is gone on with may be long.
+        """
+        answered = Counter(answer_ids)
+        distinct = list(dict.fromkeys(itertools.chain(prompt_ids, answered)))
         self._slots = {token_id: slot for slot, token_id in enumerate(distinct)}
         self._ids = torch.tensor(distinct, dtype=torch.long, device=device)
-        self._answered = torch.zeros(len(distinct), dtype=torch.float32, device=device)
+        counts = [answered[token_id] for token_id in distinct]
+        self._answered = torch.tensor(counts, dtype=torch.float32, device=device)
 
     @property
     def ids(self) -> torch.Tensor:

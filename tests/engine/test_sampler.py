@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cortex.engine.sampler import Chosen, SamplingRow, choose_tokens
 from cortex.engine.sampling import noise as noise_module
@@ -337,6 +338,37 @@ def test_counts_hold_every_token_once_with_its_number(prompt: list[int], answer:
 
     told = dict(zip(listed(counts.ids), listed(counts.answered), strict=True))
     assert told == {t: answer.count(t) for t in {*prompt, *answer}}
+
+    at_once = TokenCounts(prompt, CPU, answer)
+    assert listed(at_once.ids) == listed(counts.ids)
+    assert listed(at_once.answered) == listed(counts.answered)
+
+
+class Launches(TorchDispatchMode):
+    """Counts what is launched on a device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_counts_of_a_long_answer_take_no_more_launches_than_those_of_a_short_one() -> None:
+    def launches(num_answered: int) -> int:
+        with Launches() as launched:
+            TokenCounts([1, 2, 3], CPU, range(num_answered))
+        return launched.count
+
+    assert 0 < launches(1) == launches(1000)
 
 
 def test_counts_are_needed_only_for_penalties() -> None:
