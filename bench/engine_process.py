@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from cortex.engine.frames import pack_message, pack_value, read_message
 from cortex.engine.memory import REMEMBERED_PREFIXES
 from cortex.engine.messages import (
@@ -19,6 +21,7 @@ from cortex.engine.messages import (
     JobFailed,
     Message,
     Step,
+    Wanted,
 )
 from cortex.engine.types import Prompt
 
@@ -64,7 +67,7 @@ class Engine:
         return message
 
     async def answer(self, prompt: Prompt) -> None:
-        self.say(Generate("r", 1, "m", pack_value(prompt)))
+        self.say(Generate("m", (Wanted("r", 1),), msgspec.Raw(pack_value(prompt))))
         while True:
             message = await self.hear()
             if isinstance(message, Step) and any(part.finish for part in message.parts):

@@ -17,7 +17,7 @@ import torch
 
 from bench.machine import describe_machine
 from cortex.engine.cache.store import PrefixStore
-from cortex.engine.messages import Generate
+from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ModelShape, ServableModel
 from cortex.engine.models.memory import AttentionShape, MemoryShape, StepMemory
 from cortex.engine.recall import HostStore
@@ -62,7 +62,7 @@ def decoding(num_sequences: int) -> ModelService:
     greedy = Sampling(seed=0, temperature=0.0)
     for n in range(num_sequences):
         prompt = Prompt((n + 1,) * 64, (), (), greedy, 900, (), stop_token_ids=())
-        service.add(Generate(str(n), 0, "stored", b""), prompt, now_s=0.0)
+        service.add(Wanted(str(n), 0), prompt, now_s=0.0)
     for _ in range(_WARM_STEPS + num_sequences):
         service.step(now_s=0.0)
     return service

@@ -29,7 +29,7 @@ from cortex.engine.cores import usable_cores
 from cortex.engine.events import NewToken
 from cortex.engine.heap import keep_freed_memory
 from cortex.engine.memory import Share
-from cortex.engine.messages import Generate
+from cortex.engine.messages import Wanted
 from cortex.engine.sampler import Chosen, DrawUsual, SamplingRow, choose_tokens
 from cortex.engine.service import ModelService
 from cortex.engine.serving import ReadModel, open_service, read_model
@@ -102,7 +102,7 @@ def timed(service: ModelService, prompts: Mapping[int, Tokens]) -> float:
     for seed, token_ids in prompts.items():
         sampling = Sampling(seed, temperature=0.0)
         prompt = Prompt(tuple(token_ids), (), (), sampling, _ANSWER_TOKENS, (), ())
-        service.add(Generate(f"{seed}", 0, "m", b""), prompt, time.monotonic())
+        service.add(Wanted(f"{seed}", 0), prompt, time.monotonic())
     told = dict.fromkeys(map(str, prompts), 0)
     began_s, before = 0.0, 0
     while service.has_work:

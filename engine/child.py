@@ -15,11 +15,11 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from .errors import CortexError, DevicePoisoned, EngineFailed, to_info
-from .frames import MAX_FRAME_BYTES, pack_message, read_message
+from .frames import MAX_FRAME_BYTES, Buffer, pack_parts, read_message
 from .messages import Alive, Ending, Message
 
 ALIVE_INTERVAL_S = 1.0
@@ -71,7 +71,7 @@ async def serve(
     try:
         await _live(reader, writer, make_service(_sender(writer)))
     except Exception as error:
-        _write(writer, pack_message(Ending(to_info(error))))
+        _write(writer, pack_parts(Ending(to_info(error))))
         raise
     finally:
         writer.close()
@@ -122,22 +122,23 @@ def _sender(writer: asyncio.StreamWriter) -> Send:
     loop = asyncio.get_running_loop()
 
     def send(message: Message) -> None:
-        frame = pack_message(message)
+        parts = pack_parts(message)
         # The loop closes only when the parent is gone: then nobody is left to tell.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_write, writer, frame)
+            loop.call_soon_threadsafe(_write, writer, parts)
 
     return send
 
 
-def _write(writer: asyncio.StreamWriter, frame: bytes | bytearray) -> None:
+def _write(writer: asyncio.StreamWriter, parts: Iterable[Buffer]) -> None:
     if not writer.is_closing():
-        writer.write(frame)
+        for part in parts:
+            writer.write(part)
 
 
 async def _beat(writer: asyncio.StreamWriter, service: Service) -> None:
     while True:
-        _write(writer, pack_message(service.alive()))
+        _write(writer, pack_parts(service.alive()))
         await asyncio.sleep(ALIVE_INTERVAL_S)
         if writer.transport.get_write_buffer_size() > _MAX_UNREAD_BYTES:
             raise EngineFailed("the parent process has stopped reading")
@@ -146,3 +147,4 @@ async def _beat(writer: asyncio.StreamWriter, service: Service) -> None:
 async def _read(reader: asyncio.StreamReader, service: Service) -> None:
     while (message := await read_message(reader)) is not None:
         await service.handle(message)
+        del message  # it may hold a whole prompt, and the next one may be long in coming

@@ -19,16 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
-
+from .arrival import Arrival, arrivals
 from .child import Send, run_child
 from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, ModelNotFound, to_info
 from .fake_answer import Answer, HashSource, Made, ScriptSource, TokenSource
 from .fake_harm import Harm, read_harm
 from .fake_loads import FakeLoads
 from .fake_vector import hashed_vector
-from .frames import unpack_value
-from .generation import choice_sampling
 from .grammars.guide import Guide, needs_guide
 from .grammars.matchers import Matchers
 from .grammars.tokens import grammar_tokenizer
@@ -75,7 +72,7 @@ class FakeConfig:
 class _Request:
     """`made` is the answer on its way, or the vector that the next step gives."""
 
-    generate: Generate
+    arrival: Arrival
     made: Answer | Pooled
     is_harmful: bool
 
@@ -112,7 +109,8 @@ class FakeService:
             case Unload():
                 self._unload(message)
             case Generate():
-                self._generate(message)
+                for arrival in arrivals(message):
+                    self._start(arrival)
             case Cancel():
                 self._cancel(message)
             case _:
@@ -129,7 +127,7 @@ class FakeService:
         self._loads.close()
 
     def _num_running(self, model_id: str) -> int:
-        return sum(r.generate.model_id == model_id for r in self._requests.values())
+        return sum(r.arrival.model_id == model_id for r in self._requests.values())
 
     def _began(self, model_id: str) -> None:
         """A model is loaded, afresh."""
@@ -141,41 +139,38 @@ class FakeService:
         self._matchers.pop(unload.model_id, None)
         error = to_info(EngineFailed(f"model {unload.model_id} was unloaded"))
         for request_id, request in list(self._requests.items()):
-            if request.generate.model_id == unload.model_id:
+            if request.arrival.model_id == unload.model_id:
                 del self._requests[request_id]
-                self._send(GenerateFailed(request_id, request.generate.epoch, error))
+                self._send(GenerateFailed(*request.arrival.key, error))
         self._send(Unloaded(unload.job_id, unload.model_id))
 
-    def _generate(self, generate: Generate) -> None:
+    def _start(self, arrival: Arrival) -> None:
+        model_id, wanted = arrival.model_id, arrival.wanted
         try:
-            tokenizer = self._loads.tokenizers.get(generate.model_id)
+            tokenizer = self._loads.tokenizers.get(model_id)
             if tokenizer is None:
-                raise ModelNotFound(f"the model {generate.model_id} is not loaded", "load it first")
-            prompt = unpack_value(Prompt, generate.prompt)
-            capacity_tokens = self._loads.capacity_tokens(generate.model_id)
+                raise ModelNotFound(f"the model {model_id} is not loaded", "load it first")
+            prompt = arrival.prompt()
+            capacity_tokens = self._loads.capacity_tokens(model_id)
             if capacity_tokens is not None:
-                check_capacity(prompt, len(generate.resume_token_ids), capacity_tokens)
-            made = self._begin(tokenizer, prompt, generate)
+                check_capacity(prompt, len(wanted.resume_token_ids), capacity_tokens)
+            made = self._begin(tokenizer, prompt, arrival)
         except CortexError as error:
-            self._send(GenerateFailed(generate.request_id, generate.epoch, to_info(error)))
+            self._send(GenerateFailed(*arrival.key, to_info(error)))
             return
         num_tokens = len(prompt.token_ids)
-        stage = Stage("prefill", num_tokens, num_tokens, "tokens")
-        self._send(Waiting(generate.request_id, generate.epoch, stage))
-        is_harmful = self._is_harmful(generate.epoch, tokenizer, prompt)
-        self._requests[generate.request_id] = _Request(generate, made, is_harmful)
+        self._send(Waiting(*arrival.key, Stage("prefill", num_tokens, num_tokens, "tokens")))
+        is_harmful = self._is_harmful(wanted.epoch, tokenizer, prompt)
+        self._requests[wanted.request_id] = _Request(arrival, made, is_harmful)
         self._has_work.set()
 
-    def _begin(self, tokenizer: Tokenizer, prompt: Prompt, generate: Generate) -> Answer | Pooled:
+    def _begin(self, tokenizer: Tokenizer, prompt: Prompt, arrival: Arrival) -> Answer | Pooled:
         if prompt.pooling is not None:
             vector = hashed_vector(prompt, prompt.pooling)
-            num_tokens = len(prompt.token_ids)
-            return Pooled(generate.request_id, generate.epoch, vector, num_tokens)
-        source = self._source(tokenizer, prompt, generate.choice)
-        sampling = choice_sampling(prompt.sampling, generate.choice)
-        own = msgspec.structs.replace(prompt, sampling=sampling)
-        guide = self._guide(generate.model_id, tokenizer, own)
-        return Answer(tokenizer, own, source, generate.resume_token_ids, guide)
+            return Pooled(*arrival.key, vector, len(prompt.token_ids))
+        source = self._source(tokenizer, prompt, arrival.wanted.choice)
+        guide = self._guide(arrival.model_id, tokenizer, prompt)
+        return Answer(tokenizer, prompt, source, arrival.wanted.resume_token_ids, guide)
 
     def _guide(self, model_id: str, tokenizer: Tokenizer, prompt: Prompt) -> Guide | None:
         """None where anything may come, and where a script says what does."""
@@ -200,10 +195,10 @@ class FakeService:
 
     def _cancel(self, cancel: Cancel) -> None:
         request = self._requests.get(cancel.request_id)
-        if request is not None and request.generate.epoch == cancel.epoch:
+        if request is not None and request.arrival.wanted.epoch == cancel.epoch:
             del self._requests[cancel.request_id]
             if isinstance(request.made, Answer):
-                part = _part(request.generate, request.made, Made(finish="cancelled"))
+                part = _part(request.arrival, request.made, Made(finish="cancelled"))
                 self._send(Step((part,)))
 
     async def run(self) -> None:
@@ -224,7 +219,7 @@ class FakeService:
 
     def _step(self, began_s: float) -> None:
         duration_s = asyncio.get_running_loop().time() - began_s
-        for model_id in {request.generate.model_id for request in self._requests.values()}:
+        for model_id in {request.arrival.model_id for request in self._requests.values()}:
             self._steps[model_id].add(duration_s)
         parts = tuple(self._parts())
         self._num_steps += 1
@@ -241,18 +236,17 @@ class FakeService:
                 made = request.made.step()
             except CortexError as error:
                 del self._requests[request_id]
-                self._send(GenerateFailed(request_id, request.generate.epoch, to_info(error)))
+                self._send(GenerateFailed(*request.arrival.key, to_info(error)))
                 continue
             if made.finish is not None:
                 del self._requests[request_id]
-            yield _part(request.generate, request.made, made)
+            yield _part(request.arrival, request.made, made)
 
 
-def _part(generate: Generate, answer: Answer, made: Made) -> StepPart:
+def _part(arrival: Arrival, answer: Answer, made: Made) -> StepPart:
     usage = answer.usage() if made.finish else None
-    key = (generate.request_id, generate.epoch)
     return StepPart(
-        *key, made.token_ids, made.deltas, made.finish, usage, made.logprobs, made.stop_text
+        *arrival.key, made.token_ids, made.deltas, made.finish, usage, made.logprobs, made.stop_text
     )
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import mmap
 from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from . import messages
 from .errors import CortexError, ErrorInfo
@@ -21,6 +23,12 @@ T = TypeVar("T")
 _HEADER_BYTES = 4
 # One frame holds at most one prompt: its pictures decoded, with room for the ids.
 MAX_FRAME_BYTES = 512 * 1024 * 1024
+# A frame over this holds pictures: what it says is not copied, nor is it read in one go.
+LARGE_BYTES = 1024 * 1024
+# So much of a large frame is taken over at a time.
+_PIECE_BYTES = 256 * 1024
+
+Buffer = bytes | bytearray | memoryview
 
 _ENCODER = msgspec.msgpack.Encoder()
 _MESSAGES: msgspec.msgpack.Decoder[messages.Message] = msgspec.msgpack.Decoder(messages.Message)
@@ -35,8 +43,8 @@ def pack_value(value: msgspec.Struct | ErrorInfo) -> bytes:
     return _ENCODER.encode(value)
 
 
-def unpack_value(cls: type[T], data: bytes) -> T:
-    """The Struct again.
+def unpack_value(cls: type[T], data: bytes | msgspec.Raw) -> T:
+    """The Struct again. Its views are of the data.
 
     Raises FrameError where the bytes do not hold one.
     """
@@ -51,8 +59,24 @@ def pack_message(message: messages.Message) -> bytearray:
     return frame
 
 
-def unpack_message(body: bytes | bytearray) -> messages.Message:
-    """The message in a frame's body.
+def pack_parts(message: messages.Message) -> tuple[Buffer, ...]:
+    """As `pack_message`, in parts to be written one after the other: a large prompt is not copied.
+
+    It is the last of its message's fields, and nothing is packed in the place of an empty one.
+    """
+    if not isinstance(message, messages.Prepared | messages.Generate):
+        return (pack_message(message),)
+    prompt = memoryview(message.prompt)
+    if len(prompt) <= LARGE_BYTES:
+        return (pack_message(message),)
+    head = pack_message(replace(message, prompt=msgspec.Raw()))
+    size_bytes = len(head) - _HEADER_BYTES + len(prompt)
+    head[:_HEADER_BYTES] = size_bytes.to_bytes(_HEADER_BYTES, "big")
+    return head, prompt
+
+
+def unpack_message(body: Buffer) -> messages.Message:
+    """The message in a frame's body; a prompt in it is a view of that.
 
     Raises FrameError for an unknown type or a body that does not fit it.
     """
@@ -65,8 +89,14 @@ async def read_message(reader: asyncio.StreamReader) -> messages.Message | None:
     Raises FrameError for a frame over the size limit or one that is not ours.
     """
     try:
-        header = await reader.readexactly(_HEADER_BYTES)
-        return unpack_message(await reader.readexactly(_body_bytes(header)))
+        size_bytes = _body_bytes(await reader.readexactly(_HEADER_BYTES))
+        if size_bytes <= LARGE_BYTES:
+            return unpack_message(await reader.readexactly(size_bytes))
+        body = _LargeBody(size_bytes)
+        while body.num_missing:
+            piece = await reader.readexactly(min(body.num_missing, _PIECE_BYTES))
+            body.take(piece)
+        return unpack_message(body.view)
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
 
@@ -76,6 +106,7 @@ class FrameSplitter:
 
     def __init__(self) -> None:
         self._held = bytearray()
+        self._large: _LargeBody | None = None
 
     def split(self, data: bytes) -> Iterator[messages.Message]:
         """The messages that these bytes complete.
@@ -86,16 +117,56 @@ class FrameSplitter:
         while (body := self._take_frame()) is not None:
             yield unpack_message(body)
 
-    def _take_frame(self) -> bytearray | None:
+    def _take_frame(self) -> Buffer | None:
         """The next whole frame's body, or None where it has not come yet."""
+        if self._large is not None:
+            return self._take_large(self._large)
         if len(self._held) < _HEADER_BYTES:
             return None
-        end = _HEADER_BYTES + _body_bytes(self._held[:_HEADER_BYTES])
+        size_bytes = _body_bytes(self._held[:_HEADER_BYTES])
+        end = _HEADER_BYTES + size_bytes
+        if size_bytes > LARGE_BYTES:
+            del self._held[:_HEADER_BYTES]
+            self._large = _LargeBody(size_bytes)
+            return self._take_large(self._large)
         if len(self._held) < end:
             return None
         body = self._held[_HEADER_BYTES:end]
         del self._held[:end]
         return body
+
+    def _take_large(self, large: _LargeBody) -> memoryview | None:
+        piece = self._held[: large.num_missing]
+        large.take(piece)
+        del self._held[: len(piece)]
+        if large.num_missing:
+            return None
+        self._large = None
+        return large.view
+
+
+class _LargeBody:
+    """Where a large frame's body comes together piece by piece, and stays: what is unpacked of it
+    are views.
+
+    Its memory is the system's own: only what was filled takes any, and where many bytes would be
+    cleared, moved or cut in one go, all others of the event loop would wait.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        self.num_missing = size_bytes
+        self._room = memoryview(
+            mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        )
+
+    @property
+    def view(self) -> memoryview:
+        return self._room.toreadonly()
+
+    def take(self, piece: bytes | bytearray) -> None:
+        start = len(self._room) - self.num_missing
+        self._room[start : start + len(piece)] = piece
+        self.num_missing -= len(piece)
 
 
 def _body_bytes(header: bytes | bytearray) -> int:
@@ -105,7 +176,7 @@ def _body_bytes(header: bytes | bytearray) -> int:
     return size_bytes
 
 
-def _unpacked(decoder: msgspec.msgpack.Decoder[Any], data: bytes | bytearray, name: str) -> Any:
+def _unpacked(decoder: msgspec.msgpack.Decoder[Any], data: Buffer | msgspec.Raw, name: str) -> Any:
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

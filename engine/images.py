@@ -121,7 +121,7 @@ def prepare_image(
     return PreparedImage(
         hash=hashlib.sha256(size + rgb).digest(),
         grid_thw=(1, height // preprocessor.patch_size, width // preprocessor.patch_size),
-        rgb=rgb,
+        rgb=memoryview(rgb),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .errors import InsufficientVram, InvalidRequest, MemoryShortage, Overloaded
 from .guiding import Guiding
 from .long_text import check_capacity
-from .messages import Generate
+from .messages import Wanted
 from .runner import Runner
 from .sequence import Sequence, open_sequence
 from .types import Prompt
@@ -37,24 +37,24 @@ class Intake:
         self._picture_bytes = picture_bytes
         self._grid_tokens = grid_tokens
 
-    def open(self, job: Generate, prompt: Prompt, num_waiting: int, now_s: float) -> Sequence:
+    def open(self, wanted: Wanted, prompt: Prompt, num_waiting: int, now_s: float) -> Sequence:
         """Raises ContextLengthExceeded for a prompt that can never fit and InsufficientVram for
         such pictures, Overloaded where too many wait, and InvalidRequest where pictures and their
         places differ, or for tokens to go on from that can be no answer's: they come from other
         peers.
         """
-        _check_resumed(job.resume_token_ids, prompt.max_tokens, self._runner.shape.vocab_size)
-        check_capacity(prompt, len(job.resume_token_ids), self._capacity_tokens)
+        _check_resumed(wanted.resume_token_ids, prompt.max_tokens, self._runner.shape.vocab_size)
+        check_capacity(prompt, len(wanted.resume_token_ids), self._capacity_tokens)
         if num_waiting >= MAX_WAITING:
             raise Overloaded(f"{MAX_WAITING} requests already wait for this model.")
         sequence = open_sequence(
-            job, prompt, self._runner.shape,
+            wanted, prompt, self._runner.shape,
             capacity_tokens=self._capacity_tokens, grid_tokens=self._grid_tokens, now_s=now_s,
         )  # fmt: skip
         picture_bytes = self._runner.picture_bytes(sequence)
         _check_pictures(picture_bytes, self._picture_bytes)
         if self._guiding is not None:
-            sequence.guided = self._guiding.open(prompt, job.resume_token_ids)
+            sequence.guided = self._guiding.open(prompt, wanted.resume_token_ids)
         return sequence
 
     def close(self) -> None:

@@ -17,15 +17,14 @@ from collections.abc import Callable, Iterator
 import torch
 from msgspec.structs import replace
 
+from .arrival import Arrival, arrivals
 from .cache.store import PrefixStore
 from .child import log_unexpected
 from .current_device import make_current
 from .errors import CortexError, DevicePoisoned, EngineFailed, ErrorInfo, LoadCancelled, to_info
 from .events import DeviceEvent, ModelLoaded, Started
 from .failing import described
-from .frames import unpack_value
 from .gauge import gpu_memory, shares_memory, torn_bytes
-from .generation import choice_sampling
 from .machine_memory import available_memory_bytes, cpu_budget_bytes
 from .memory import MemoryBudget, Share, check_promised, remembered_bytes
 from .messages import (
@@ -46,7 +45,6 @@ from .recall import HostStore
 from .service import ModelService
 from .serving import open_service
 from .status import ModelCounts
-from .types import Prompt
 from .wishes import Wishes
 
 _CUDA_SHARE = 0.9
@@ -85,7 +83,7 @@ class DeviceLoop:
         self._closing = threading.Event()
         self._store: HostStore = PrefixStore(_remembered_bytes(device, memory_bytes, num_engines))
         # Requests that no step could wait for yet.
-        self._arrived: list[Generate] = []
+        self._arrived: list[Arrival] = []
         self._moves: deque[Load | Unload] = deque()
         self._reading: Reading | None = None
         # How many there were when the load began.
@@ -182,7 +180,7 @@ class DeviceLoop:
                 case ReadingEnded():
                     self._end_load()
                 case Generate():
-                    self._arrived.append(job)
+                    self._arrived.extend(arrivals(job))
                 case Cancel():
                     self._cancel(job)
                 case None:
@@ -195,9 +193,9 @@ class DeviceLoop:
         """The most pressing first."""
         room_tokens = _TAKEN_IN_TOKENS
         while self._arrived and room_tokens > 0 and not self._closing.is_set():
-            job = min(self._arrived, key=lambda job: job.priority)
-            self._arrived.remove(job)
-            room_tokens -= self._start(job)
+            arrival = min(self._arrived, key=lambda arrival: arrival.wanted.priority)
+            self._arrived.remove(arrival)
+            room_tokens -= self._start(arrival)
             self._flush()
 
     def _begin_next(self) -> None:
@@ -314,31 +312,29 @@ class DeviceLoop:
             self.torn_bytes = torn_bytes(torch.cuda.memory_stats(self._device))
         self._emit(Unloaded(job.job_id, job.model_id))
 
-    def _start(self, job: Generate) -> int:
+    def _start(self, arrival: Arrival) -> int:
         """How many tokens were read for it."""
-        service, num_tokens = self._services.get(job.model_id), 0
+        model_id, wanted = arrival.model_id, arrival.wanted
+        service, num_tokens = self._services.get(model_id), 0
         try:
             if service is None:
-                raise EngineFailed(f"model {job.model_id} is not loaded here.")
-            prompt = unpack_value(Prompt, job.prompt)
+                raise EngineFailed(f"model {model_id} is not loaded here.")
+            prompt = arrival.prompt()
             num_tokens = len(prompt.token_ids)
-            prompt = replace(prompt, sampling=choice_sampling(prompt.sampling, job.choice))
-            service.add(job, prompt, time.monotonic())
+            service.add(wanted, prompt, time.monotonic())
         except Exception as error:
             info = described("start failed", error)
-            self._emit(GenerateFailed(job.request_id, job.epoch, info))
+            self._emit(GenerateFailed(*arrival.key, info))
             return num_tokens
         if prompt.pooling is not None:
             return num_tokens  # no tokens will come, and so there is no text to be made
         without_pictures = replace(prompt, images=())
-        self._emit(
-            Started(job.request_id, job.epoch, job.model_id, without_pictures, job.resume_token_ids)
-        )
+        self._emit(Started(*arrival.key, model_id, without_pictures, wanted.resume_token_ids))
         return num_tokens
 
     def _cancel(self, job: Cancel) -> None:
         key = (job.request_id, job.epoch)
-        for arrived in [each for each in self._arrived if (each.request_id, each.epoch) == key]:
+        for arrived in [each for each in self._arrived if each.key == key]:
             self._arrived.remove(arrived)
             self._start(arrived)  # its end is told of as every other's
         for service in self._services.values():

@@ -49,11 +49,11 @@ class Prepared(msgspec.Struct, frozen=True, tag=True):
     """`prompt` is a packed `types.Prompt`: the peer passes it to the engine unopened."""
 
     request_id: str
-    prompt: bytes
     prompt_tokens: int
     images: tuple[ImageTokens, ...]
     max_tokens: int
     prompt_hash: bytes
+    prompt: msgspec.Raw = msgspec.Raw()  # last: see `frames.pack_parts`
 
 
 class Counted(msgspec.Struct, frozen=True, tag=True):
@@ -109,20 +109,26 @@ class Unload(msgspec.Struct, frozen=True, tag=True):
     model_id: str
 
 
-class Generate(msgspec.Struct, frozen=True, tag=True):
-    """`resume_token_ids` are answer tokens the client already has: they are fed, not sent again.
+class Wanted(msgspec.Struct, frozen=True):
+    """One answer to a prompt, or its vector, under a request_id of its own.
 
-    `choice` says which of several answers to one prompt this is, each under its own request_id.
-    `priority` is the ChatRequest's.
+    `resume_token_ids` are answer tokens the client already has: they are fed, not sent again.
+    `choice` says which of several answers to one prompt this is. `priority` is the ChatRequest's.
     """
 
     request_id: str
     epoch: int
-    model_id: str
-    prompt: bytes
     resume_token_ids: tuple[int, ...] = ()
     choice: int = 0
     priority: int = 0
+
+
+class Generate(msgspec.Struct, frozen=True, tag=True):
+    """`prompt` is that of `Prepared`: it is sent, and held, once for all answers to it."""
+
+    model_id: str
+    wanted: tuple[Wanted, ...]
+    prompt: msgspec.Raw = msgspec.Raw()  # last: see `frames.pack_parts`
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .cache.place import Place
 from .cache.symbols import prefix_marks, prompt_symbols
 from .chunks import chunk_ends, remembered_ends
-from .messages import Generate
+from .messages import Wanted
 from .models.base import ModelShape
 from .positions import RopePositions, rope_positions
 from .types import FinishReason, PreparedImage, Prompt, TokenScores
@@ -201,7 +201,7 @@ class ImageSpan:
 
 
 def open_sequence(
-    job: Generate,
+    wanted: Wanted,
     prompt: Prompt,
     shape: ModelShape,
     *,
@@ -225,20 +225,20 @@ def open_sequence(
         num_prompt, prompt.boundaries, _SPACING_TOKENS, grid_tokens, prompt.answer_start
     )
     return Sequence(
-        job.request_id,
-        job.epoch,
+        wanted.request_id,
+        wanted.epoch,
         prompt,
         positions,
         cuts,
         frozenset(kept if prompt.pooling is None else ()),
         symbols,
         prefix_marks(symbols, cuts),
-        [*prompt.token_ids, *job.resume_token_ids],
+        [*prompt.token_ids, *wanted.resume_token_ids],
         min(prompt.max_tokens, capacity_tokens - num_prompt),
         now_s,
-        job.priority,
+        wanted.priority,
         image_spans=image_spans(prompt, shape.image_token_id, merge),
-        is_resumed=bool(job.resume_token_ids),
+        is_resumed=bool(wanted.resume_token_ids),
     )
 
 

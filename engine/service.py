@@ -18,7 +18,7 @@ from .events import DeviceEvent
 from .grammars.guide import Forced, Over
 from .intake import Intake
 from .lookahead import Lookahead
-from .messages import Generate, ModelStatus, Pooled, Waiting
+from .messages import ModelStatus, Pooled, Waiting, Wanted
 from .pooling import PooledStates, float32_bytes
 from .prompt_scores import score_chunk
 from .recall import Recall
@@ -82,10 +82,10 @@ class ModelService:
     def status(self, counted: ModelStatus) -> ModelStatus:
         return with_usage(counted, self._scheduler, self._runner, self._recall)
 
-    def add(self, job: Generate, prompt: Prompt, now_s: float) -> None:
+    def add(self, wanted: Wanted, prompt: Prompt, now_s: float) -> None:
         """Take a request in. Raises what `Intake.open` does."""
         waiting = len(self._scheduler.waiting)
-        self._scheduler.add(self._intake.open(job, prompt, waiting, now_s))
+        self._scheduler.add(self._intake.open(wanted, prompt, waiting, now_s))
 
     def cancel(self, request_id: str, epoch: int) -> list[DeviceEvent]:
         """End a request that its client has left; nothing where it has ended already."""

@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
+
 from .child import Send, log_unexpected, run_child
 from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, to_info
 from .frames import pack_value
@@ -177,7 +179,7 @@ def _too_slow() -> InvalidRequest:
 def _prepared(message: Prepare, built: BuiltPrompt) -> Prepared:
     return Prepared(
         request_id=message.request_id,
-        prompt=pack_value(built.prompt),
+        prompt=msgspec.Raw(pack_value(built.prompt)),
         prompt_tokens=len(built.prompt.token_ids),
         images=built.images,
         max_tokens=built.prompt.max_tokens,

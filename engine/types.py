@@ -236,13 +236,14 @@ class ImageTokens(msgspec.Struct, frozen=True):
 class PreparedImage(msgspec.Struct, frozen=True):
     """A decoded and resized picture.
 
-    `rgb` is uint8 [height, width, 3], row by row. `grid_thw` counts patches (time, rows,
-    columns). `hash` is the SHA-256 of the resized pixels with their size.
+    `rgb` is uint8 [height, width, 3], row by row: a view, so that whoever unpacks a prompt copies
+    no pixels. `grid_thw` counts patches (time, rows, columns). `hash` is the SHA-256 of the resized
+    pixels with their size.
     """
 
     hash: bytes
     grid_thw: tuple[int, int, int]
-    rgb: bytes
+    rgb: memoryview
 
 
 class ReplyFormat(msgspec.Struct, frozen=True):

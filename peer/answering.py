@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 from typing import Self
 
+import msgspec
+
 from cortex.engine.stream import Began, Event, Finished, Resume, Vector
 from cortex.engine.types import ChatRequest
 
@@ -36,7 +38,7 @@ class Answering:
         meter: RequestMeter,
         request_id: str,
         model: ModelInfo,
-        prompt: bytes,
+        prompt: msgspec.Raw,
         *,
         num_choices: int,
         priority: int,
@@ -107,19 +109,22 @@ class Answering:
         is_cold = self._ticket.asked_s < place.ready_s
         evicted = tuple(victim.id for victim in place.victims) if is_cold else ()
         self._mailbox.put_began(Began(computes_in, is_cold, evicted))
-        for choice, attempt_id in self._attempt_ids.items():
-            if attempt_id in self._running:
-                attempt = Attempt(
-                    attempt_id,
-                    self._ticket.num_losses + 1,
-                    self._mailbox,
-                    on_tokens=functools.partial(self._made, choice, computes_in),
-                    on_end=functools.partial(self._end, attempt_id),
-                    choice=choice,
-                    priority=self._priority,
-                )
-                engine.start(attempt, self._ticket.model.id, self._prompt)
-                self._meter.began(self._ticket.num_losses)
+        attempts = [
+            Attempt(
+                attempt_id,
+                self._ticket.num_losses + 1,
+                self._mailbox,
+                on_tokens=functools.partial(self._made, choice, computes_in),
+                on_end=functools.partial(self._end, attempt_id),
+                choice=choice,
+                priority=self._priority,
+            )
+            for choice, attempt_id in self._attempt_ids.items()
+            if attempt_id in self._running
+        ]
+        engine.start(attempts, self._ticket.model.id, self._prompt)
+        for _ in attempts:
+            self._meter.began(self._ticket.num_losses)
 
     def _made(self, choice: int, computes_in: str, num_tokens: int) -> None:
         self._computes_in = computes_in

@@ -78,7 +78,7 @@ async def served(
                     f"another prompt is made here for '{model.id}' than where the answer began",
                     "send the request again",
                 )
-            with means.admission.holding(len(prepared.prompt)):
+            with means.admission.holding(memoryview(prepared.prompt).nbytes):
                 yield told(
                     Accepted(
                         prepared.prompt_tokens,

@@ -15,7 +15,7 @@ from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import EngineFailed
 from cortex.engine.events import NewToken
 from cortex.engine.memory import Share
-from cortex.engine.messages import Generate, GenerateFailed
+from cortex.engine.messages import GenerateFailed, Wanted
 from cortex.engine.prompt import BuiltPrompt, build_prompt
 from cortex.engine.serving import load_service
 from cortex.engine.text_model import load_text_model
@@ -61,7 +61,7 @@ class Reader:
     ) -> Iterator[int]:
         """The answer's tokens as they come. It has to be read to its end."""
         prompt = self._build(conversation(pngs, question, earlier, tools)).prompt
-        self._service.add(Generate("question", 0, "cortex-nano", b""), prompt, now_s=0.0)
+        self._service.add(Wanted("question", 0), prompt, now_s=0.0)
         while self._service.has_work:
             for event in self._service.step(now_s=0.0):
                 if isinstance(event, GenerateFailed):

@@ -15,7 +15,7 @@ from cortex.engine.current_device import make_current
 from cortex.engine.errors import CortexError
 from cortex.engine.events import NewToken
 from cortex.engine.memory import Share
-from cortex.engine.messages import Generate, GenerateFailed
+from cortex.engine.messages import GenerateFailed, Wanted
 from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
 from cortex.engine.serving import load_service
@@ -91,7 +91,7 @@ def run_case(service: ModelService, case: Case, seed: str) -> list[Timeline]:
     began_s = time.perf_counter()
     try:
         for request_id, prompt in zip(arrivals, prompts, strict=True):
-            job = Generate(request_id, 0, "bench", b"")
+            job = Wanted(request_id, 0)
             service.add(job, prompt, began_s)
         while service.has_work:
             events = service.step(time.perf_counter())

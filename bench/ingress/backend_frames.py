@@ -32,6 +32,7 @@ from cortex.engine.messages import (
     Unload,
     Unloaded,
     Waiting,
+    Wanted,
 )
 from cortex.engine.stream import Stage, TextDelta, Usage
 from cortex.engine.types import ChatRequest, ImagePart, ImageTokens
@@ -81,7 +82,7 @@ class CannedEngine:
     def __init__(self, send: Send, groups: Sequence[int]) -> None:
         self._send = send
         self.tickers = {number: Ticker(number, self._give) for number in groups}
-        self._running: dict[str, tuple[int, Generate]] = {}
+        self._running: dict[str, tuple[int, Wanted]] = {}
         self._num_steps = 0
 
     def hear(self, message: Message) -> None:
@@ -93,7 +94,9 @@ class CannedEngine:
             case Unload():
                 self._send(Unloaded(message.job_id, message.model_id))
             case Generate():
-                self._begin(message, wish_of(message.prompt))
+                wish = wish_of(message.prompt)
+                for wanted in message.wanted:
+                    self._begin(wanted, wish)
             case Cancel():
                 self._running.pop(message.request_id, None)
             case _:
@@ -102,16 +105,16 @@ class CannedEngine:
     def alive(self) -> Alive:
         return Alive(self._num_steps, len(self._running), 0)
 
-    def _begin(self, generate: Generate, wish: Wish) -> None:
-        key = (generate.request_id, generate.epoch)
+    def _begin(self, wanted: Wanted, wish: Wish) -> None:
+        key = (wanted.request_id, wanted.epoch)
         stage = Stage("prefill", _PROMPT_TOKENS, _PROMPT_TOKENS, "tokens")
         self._send(Waiting(*key, stage))
         if wish.is_at_once:
             part = StepPart(*key, _WORD_TOKENS, (TextDelta(canned.WORDS),), "stop", _USAGE)
             self._send(Step((part,)))
         else:
-            self._running[generate.request_id] = (wish.num_events, generate)
-            self.tickers[wish.num_groups].add(generate.request_id)
+            self._running[wanted.request_id] = (wish.num_events, wanted)
+            self.tickers[wish.num_groups].add(wanted.request_id)
 
     def _give(self, request_ids: Sequence[str], now_s: float) -> list[str]:
         """One step for those of a group that are still wanted; returns those that go on."""
@@ -123,10 +126,10 @@ class CannedEngine:
         return [request_id for request_id in wanted if request_id in self._running]
 
     def _part(self, request_id: str, delta: tuple[TextDelta, ...]) -> StepPart:
-        num_left, generate = self._running[request_id]
-        key = (request_id, generate.epoch)
+        num_left, wanted = self._running[request_id]
+        key = (request_id, wanted.epoch)
         if num_left > 1:
-            self._running[request_id] = (num_left - 1, generate)
+            self._running[request_id] = (num_left - 1, wanted)
             return StepPart(*key, (num_left,), delta)
         del self._running[request_id]
         return StepPart(*key, (num_left,), delta, "length", _USAGE)
@@ -159,14 +162,14 @@ def prepared(request_id: str, request: ChatRequest) -> Prepared:
     pixels = bytes(_PIXEL_BYTES) if has_picture else b""
     return Prepared(
         request_id,
-        msgspec.msgpack.encode((num_events, request.seed, pixels)),
         _PROMPT_TOKENS,
         (_PICTURE,) if has_picture else (),
         num_events,
         prompt_hash=b"canned",
+        prompt=msgspec.Raw(msgspec.msgpack.encode((num_events, request.seed, pixels))),
     )
 
 
-def wish_of(prompt: bytes) -> Wish:
-    num_events, num_groups, _ = msgspec.msgpack.decode(prompt, type=tuple[int, int, bytes])
+def wish_of(prompt: msgspec.Raw) -> Wish:
+    num_events, num_groups, _ = msgspec.msgpack.decode(prompt, type=tuple[int, int, memoryview])
     return Wish(num_events, num_groups)

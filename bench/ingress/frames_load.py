@@ -12,7 +12,7 @@ import time
 from typing import TypeVar
 
 from cortex.engine.frames import pack_message
-from cortex.engine.messages import Generate, Load, Loaded, Message, Prepare, Prepared, Step
+from cortex.engine.messages import Generate, Load, Loaded, Message, Prepare, Prepared, Step, Wanted
 from cortex.engine.types import ChatRequest, TextPart
 from cortex.engine.types import Message as Turn
 from cortex.peer.children.link import FrameLink
@@ -50,7 +50,8 @@ class FramesClient:
         began_s = time.monotonic()
         self._text.send(pack_message(Prepare(request_id, "", request, _CONTEXT_TOKENS)))
         prepared = await self._next(Prepared)
-        self._engine.send(pack_message(Generate(request_id, 1, canned.MODEL, prepared.prompt)))
+        generate = Generate(canned.MODEL, (Wanted(request_id, 1),), prepared.prompt)
+        self._engine.send(pack_message(generate))
         await self._next(Step)
         return time.monotonic() - began_s
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from cortex.engine.costs import ModelCosts
 from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled
@@ -35,6 +37,7 @@ from cortex.engine.messages import (
     Unload,
     Unloaded,
     Waiting,
+    Wanted,
 )
 from cortex.engine.stream import Finished, Piece, Stage, Usage, Vector
 
@@ -181,12 +184,12 @@ class EngineSide:
         if self._num_deaths != num_deaths:
             raise EngineFailed("the engine process ended before it was told", "order it again")
 
-    def start(self, attempt: Attempt, model_id: str, prompt: bytes) -> None:
-        """Let the engine begin, or go on; what it makes arrives in the attempt's mailbox."""
-        self._attempts[attempt.request_id] = attempt
-        given = attempt.mailbox.token_ids(attempt.choice)
-        key = (attempt.request_id, attempt.epoch)
-        self.slot.post(Generate(*key, model_id, prompt, given, attempt.choice, attempt.priority))
+    def start(self, attempts: Sequence[Attempt], model_id: str, prompt: msgspec.Raw) -> None:
+        """Let the engine begin, or go on with, these answers to one prompt; what it makes arrives
+        in the mailbox of each.
+        """
+        self._attempts.update({attempt.request_id: attempt for attempt in attempts})
+        self.slot.post(Generate(model_id, tuple(map(_wanted, attempts)), prompt))
 
     def cancel(self, request_id: str) -> None:
         """Stop working for a request, if the engine still is."""
@@ -295,3 +298,8 @@ class EngineSide:
             self._settle(job_id, end.error)
         self._stall = StallWatch(self._step_deadline_s)
         self._on_death(end)
+
+
+def _wanted(attempt: Attempt) -> Wanted:
+    given = attempt.mailbox.token_ids(attempt.choice)
+    return Wanted(attempt.request_id, attempt.epoch, given, attempt.choice, attempt.priority)

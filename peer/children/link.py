@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import cast
 
-from cortex.engine.frames import FrameError, FrameSplitter
+from cortex.engine.frames import Buffer, FrameError, FrameSplitter
 from cortex.engine.messages import Message
 
 # So much is handed to the transport at a time.
@@ -43,8 +43,9 @@ class FrameLink(asyncio.Protocol):
         self._hear = hear
         self._transport.resume_reading()
 
-    def send(self, frame: bytes | bytearray) -> None:
-        """Send, without waiting; frames keep their order. A frame must not change afterwards.
+    def send(self, frame: Buffer) -> None:
+        """Send a frame, or the next part of one, without waiting; they keep their order, and must
+        not change afterwards.
 
         The first one in a turn of the loop goes at once, and those after it together at the turn's
         end: each write may wake the child, which costs more than the bytes do.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cortex.engine.errors import CortexError, EngineFailed
-from cortex.engine.frames import pack_message
+from cortex.engine.frames import Buffer, pack_parts
 from cortex.engine.messages import Alive, Ending, Message
 
 from ..release import INSTALL_ENGINE, updated_since
@@ -139,10 +139,11 @@ class ChildSlot:
 
     def post(self, message: Message) -> None:
         """Send, without waiting. To a child that has gone it says nothing: its end was told."""
-        self.post_packed(pack_message(message))
+        for part in pack_parts(message):
+            self.post_packed(part)
 
-    def post_packed(self, frame: bytes | bytearray) -> None:
-        """`post`, for a message that was packed elsewhere."""
+    def post_packed(self, frame: Buffer) -> None:
+        """`post`, for a message that was packed elsewhere, or the next part of one."""
         if self._child is not None and self.state == "up":
             self._child.link.send(frame)
 

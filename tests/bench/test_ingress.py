@@ -47,6 +47,7 @@ from cortex.engine.messages import (
     Prepare,
     Prepared,
     Step,
+    Wanted,
 )
 from cortex.engine.types import ChatRequest, ImagePart, TextPart
 from cortex.engine.types import Message as Turn
@@ -159,7 +160,7 @@ def ask_frames(
     assert isinstance(answer, Prepared)
     sent.clear()
     engine = CannedEngine(send, groups=(2,))
-    engine.hear(Generate("r.0", 1, canned.MODEL, answer.prompt))
+    engine.hear(Generate(canned.MODEL, (Wanted("r.0", 1),), answer.prompt))
     return engine, sent
 
 
@@ -172,7 +173,7 @@ def test_a_prompt_says_what_its_request_wants_and_weighs_what_a_picture_does() -
     seen = prepared("r", asked(Wish(7, 2), ImagePart(b"png")))
     assert wish_of(plain.prompt) == AT_ONCE
     assert wish_of(seen.prompt) == Wish(7, 2)
-    assert len(seen.prompt) > 1024 * 1024 * 3 > len(plain.prompt)
+    assert len(memoryview(seen.prompt)) > 1024 * 1024 * 3 > len(memoryview(plain.prompt))
 
 
 async def test_a_whole_answer_is_one_step() -> None:

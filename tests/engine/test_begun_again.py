@@ -8,7 +8,7 @@ import torch
 
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import NewToken
-from cortex.engine.messages import Generate, Waiting
+from cortex.engine.messages import Waiting, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
@@ -34,7 +34,7 @@ class Played:
 
     def add(self, name: str, prompt: Prompt, resume: tuple[int, ...] = ()) -> None:
         self.answers[name] = []
-        self.service.add(Generate(name, 0, "model", b"", resume), prompt, now_s=0.0)
+        self.service.add(Wanted(name, 0, resume), prompt, now_s=0.0)
 
     def step(self) -> None:
         for event in self.service.step(now_s=0.0):

@@ -27,6 +27,7 @@ from cortex.engine.messages import (
     Prepare,
     Prepared,
     Step,
+    Wanted,
 )
 from cortex.engine.types import ChatRequest, ImagePart, TextPart
 from cortex.engine.types import Message as Turn
@@ -178,7 +179,7 @@ async def test_text_and_fake_engine_processes_answer_a_question_together() -> No
     [prepared] = await hear_all(text, Prepared)
     assert isinstance(prepared, Prepared)
     await hear_all(engine, Loaded)
-    engine.say(Generate("r", 1, "fake", prepared.prompt))
+    engine.say(Generate("fake", (Wanted("r", 1),), prepared.prompt))
     step = (await hear_all(engine, Step))[-1]
     assert isinstance(step, Step)
     assert step.parts[0].finish == "length"

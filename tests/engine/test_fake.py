@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 from msgspec.structs import replace
 
 from cortex.engine.errors import InvalidRequest
@@ -26,6 +27,7 @@ from cortex.engine.messages import (
     Step,
     StepPart,
     Waiting,
+    Wanted,
 )
 from cortex.engine.prompt import build_prompt
 from cortex.engine.stream import Delta, TextDelta, Usage
@@ -152,7 +154,8 @@ class Bench:
             pass
 
     async def generate(self, name: str, prompt: Prompt, epoch: int = 1) -> None:
-        await self.service.handle(Generate(name, epoch, "fake", pack_value(prompt)))
+        wanted = (Wanted(name, epoch),)
+        await self.service.handle(Generate("fake", wanted, Raw(pack_value(prompt))))
 
     async def parts(self, names: set[str]) -> list[list[StepPart]]:
         """The steps until all the named requests have finished."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 import types
 import typing
 from typing import Any, Literal, get_args
@@ -14,17 +15,27 @@ from hypothesis import strategies as st
 
 from cortex.engine import messages
 from cortex.engine.frames import (
+    LARGE_BYTES,
     MAX_FRAME_BYTES,
     FrameError,
     FrameSplitter,
     pack_message,
+    pack_parts,
     pack_value,
     read_message,
     unpack_message,
     unpack_value,
 )
-from cortex.engine.messages import Alive, CancelPrepare, Prepare
-from cortex.engine.types import ChatRequest, ImagePart, Message, PreparedImage, TextPart
+from cortex.engine.messages import Alive, CancelPrepare, Generate, Prepare, Prepared, Wanted
+from cortex.engine.types import (
+    ChatRequest,
+    ImagePart,
+    Message,
+    PreparedImage,
+    Prompt,
+    Sampling,
+    TextPart,
+)
 
 _TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=5)
 _SCALARS: dict[type, st.SearchStrategy[Any]] = {
@@ -32,6 +43,9 @@ _SCALARS: dict[type, st.SearchStrategy[Any]] = {
     float: st.floats(allow_nan=False),
     str: _TEXT,
     bytes: st.binary(max_size=5),
+    memoryview: st.binary(max_size=5).map(memoryview),
+    # One packed value, whatever it is of.
+    msgspec.Raw: _TEXT.map(msgspec.msgpack.encode).map(msgspec.Raw),
 }
 _MESSAGES = get_args(messages.Message)
 
@@ -119,7 +133,7 @@ def test_map_with_a_list_for_a_key_is_refused() -> None:
 
 
 def test_pictures_travel_as_bytes() -> None:
-    image = PreparedImage(b"\x00" * 32, (1, 2, 3), bytes(range(256)))
+    image = PreparedImage(b"\x00" * 32, (1, 2, 3), memoryview(bytes(range(256))))
     assert unpack_value(PreparedImage, pack_value(image)) == image
 
 
@@ -166,3 +180,70 @@ def test_frames_torn_into_reads_of_any_size_come_whole_and_in_order(size: int):
 def test_a_frame_over_the_limit_is_refused_by_its_header_alone():
     with pytest.raises(FrameError, match="is over"):
         list(FrameSplitter().split((MAX_FRAME_BYTES + 1).to_bytes(4, "big")))
+
+
+# Large frames
+
+_PIXELS = bytes(range(256)) * (LARGE_BYTES // 128)
+_SEEN = Prompt(
+    (1, 2), (), (PreparedImage(b"h", (1, 2, 2), memoryview(_PIXELS)),), Sampling(0), 9, (), ()
+)
+_LARGE = msgspec.Raw(pack_value(_SEEN))
+_CARRIERS = [
+    Prepared("r", 2, (), 9, b"hash", _LARGE),
+    Generate("m", (Wanted("r.0", 1), Wanted("r.1", 1, (7, 8), 1)), _LARGE),
+]
+
+
+def prompt_in(message: messages.Message | None) -> msgspec.Raw:
+    assert isinstance(message, Prepared | Generate)
+    return message.prompt
+
+
+@pytest.mark.parametrize("message", _CARRIERS)
+def test_a_large_prompt_is_sent_from_where_it_lies(message: messages.Message) -> None:
+    head, prompt = pack_parts(message)
+    assert bytes(head) + bytes(prompt) == pack_message(message)
+    assert len(head) < 200
+    assert isinstance(prompt, memoryview) and prompt.obj is _LARGE
+
+
+@pytest.mark.parametrize("message", [Alive(1, 2, 3), Generate("m", (Wanted("r", 1),))])
+def test_small_messages_are_one_part(message: messages.Message) -> None:
+    assert pack_parts(message) == (pack_message(message),)
+
+
+@given(st.integers(100_000, 600_000))
+def test_large_frames_torn_among_small_ones_come_whole_and_in_order(size: int) -> None:
+    sent = [Alive(1, 2, 3), *_CARRIERS, CancelPrepare("r")]
+    data = b"".join(map(pack_message, sent))
+    splitter = FrameSplitter()
+    reads = (data[at : at + size] for at in range(0, len(data), size))
+    assert [message for read in reads for message in splitter.split(read)] == sent
+
+
+async def test_large_frames_are_read_among_small_ones() -> None:
+    sent = [Alive(1, 2, 3), *_CARRIERS, CancelPrepare("r")]
+    reader = reader_of(b"".join(map(pack_message, sent)))
+    assert [await read_message(reader) for _ in range(5)] == [*sent, None]
+
+
+async def test_a_large_frame_cut_short_reads_as_the_end() -> None:
+    assert await read_message(reader_of(pack_message(_CARRIERS[0])[:-1])) is None
+
+
+def test_what_a_large_frame_says_is_held_once_and_its_pictures_are_views_of_it() -> None:
+    data = bytes(pack_message(_CARRIERS[0]))
+    splitter = FrameSplitter()
+    tracemalloc.start()
+    try:
+        heard = [
+            m for at in range(0, len(data), 4096) for m in splitter.split(data[at : at + 4096])
+        ]
+        [image] = unpack_value(Prompt, prompt_in(heard[0])).images
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert image.rgb == _PIXELS
+    # The frame's own memory is the system's; every copy would be Python's.
+    assert peak_bytes < len(_PIXELS) / 4

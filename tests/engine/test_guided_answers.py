@@ -17,7 +17,7 @@ from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import NewToken
 from cortex.engine.grammars.lark import json_value
 from cortex.engine.guiding import GuidedAnswer, Guiding
-from cortex.engine.messages import Generate, GenerateFailed
+from cortex.engine.messages import GenerateFailed, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
@@ -64,7 +64,7 @@ class Asked:
 
     def add(self, name: str, prompt: Prompt, resume: tuple[int, ...] = ()) -> None:
         self.answers[name] = list(resume)
-        self.service.add(Generate(name, 0, "model", b"", resume), prompt, now_s=0.0)
+        self.service.add(Wanted(name, 0, resume), prompt, now_s=0.0)
 
     def step(self) -> None:
         for event in self.service.step(now_s=0.0):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
+from msgspec import Raw
 
 from bench.estimated_shapes import SMALL
 from cortex.engine.errors import EngineFailed
@@ -30,6 +31,7 @@ from cortex.engine.messages import (
     Progress,
     Unload,
     Unloaded,
+    Wanted,
 )
 from cortex.engine.reading import read_model
 from cortex.engine.types import Prompt, Sampling
@@ -37,7 +39,8 @@ from cortex.engine.wishes import DtypeWish, ModelWishes, Wishes
 
 TIMEOUT_S = 60.0
 MIB = 1 << 20
-PROMPT = pack_value(Prompt((5, 6, 7), (), (), Sampling(seed=0, temperature=0.0), 12, (), ()))
+_GREEDY = Sampling(seed=0, temperature=0.0)
+PROMPT = Raw(pack_value(Prompt((5, 6, 7), (), (), _GREEDY, 12, (), ())))
 
 E = TypeVar("E", bound=DeviceEvent)
 
@@ -85,7 +88,7 @@ class Device:
 
     def answer(self) -> list[int]:
         """All tokens of one answer of model "a"."""
-        self.do(Generate("r", 1, "a", PROMPT))
+        self.do(Generate("a", (Wanted("r", 1),), PROMPT))
         token_ids: list[int] = []
         while (token := self.expect(NewToken)).finish is None:
             token_ids.append(token.token_id or 0)

@@ -8,11 +8,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from msgspec import Raw
+from msgspec.structs import replace
 
 from cortex.engine.events import DeviceEvent, ModelLoaded, NewToken, Started
 from cortex.engine.frames import pack_value
 from cortex.engine.loop import DeviceLoop, Job
-from cortex.engine.messages import Cancel, Generate, GenerateFailed, Load, Unload, Unloaded
+from cortex.engine.messages import Cancel, Generate, GenerateFailed, Load, Unload, Unloaded, Wanted
 from cortex.engine.types import Prompt, Sampling
 from cortex.engine.wishes import Wishes
 
@@ -20,7 +22,11 @@ from cortex.engine.wishes import Wishes
 def request(name: str, token_ids: tuple[int, ...], priority: int = 0) -> Generate:
     greedy = Sampling(seed=0, temperature=0.0)
     prompt = Prompt(token_ids, (), (), greedy, 12, (), ())
-    return Generate(name, 1, "a", pack_value(prompt), priority=priority)
+    return Generate("a", (Wanted(name, 1, priority=priority),), Raw(pack_value(prompt)))
+
+
+def two_answers(token_ids: tuple[int, ...]) -> Generate:
+    return replace(request("", token_ids), wanted=(Wanted("r.0", 1), Wanted("r.1", 1, choice=1)))
 
 
 def long_to_take_in(name: str) -> Generate:
@@ -76,3 +82,24 @@ def test_request_that_is_cancelled_before_it_was_taken_in_is_told_so(golden: Pat
     events = heard(golden, jobs, GenerateFailed, 1)
 
     assert [e.finish for e in events if isinstance(e, NewToken)] == ["cancelled"]
+
+
+def test_one_of_two_answers_to_a_prompt_is_cancelled_and_the_other_goes_on(golden: Path) -> None:
+    jobs: list[Job] = [two_answers((5, 6, 7)), Cancel("r.0", 1)]
+
+    ends = [
+        (event.request_id, event.finish)
+        for event in heard(golden, jobs, NewToken, 13)
+        if isinstance(event, NewToken) and event.finish
+    ]
+
+    assert ends == [("r.0", "cancelled"), ("r.1", "length")]
+
+
+def test_answers_to_a_prompt_that_is_too_long_are_each_refused(golden: Path) -> None:
+    jobs: list[Job] = [two_answers((5,) * 250_000)]
+
+    events = heard(golden, jobs, GenerateFailed, 2)
+
+    refused = [event.request_id for event in events if isinstance(event, GenerateFailed)]
+    assert refused == ["r.0", "r.1"]

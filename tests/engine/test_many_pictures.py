@@ -16,7 +16,7 @@ from cortex.engine.errors import InsufficientVram
 from cortex.engine.events import NewToken
 from cortex.engine.images import prepare_image
 from cortex.engine.memory import plan_memory
-from cortex.engine.messages import Generate
+from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.preprocessor import PixelBudget, read_preprocessor
 from cortex.engine.recall import HostStore
@@ -40,7 +40,9 @@ def page(golden: Path) -> PreparedImage:
 def pages_of(page: PreparedImage, count: int) -> list[PreparedImage]:
     """As many that differ."""
     return [
-        msgspec.structs.replace(page, hash=bytes([n]) * 32, rgb=bytes([n * 20]) * len(page.rgb))
+        msgspec.structs.replace(
+            page, hash=bytes([n]) * 32, rgb=memoryview(bytes([n * 20]) * len(page.rgb))
+        )
         for n in range(count)
     ]
 
@@ -84,7 +86,7 @@ def run(service: ModelService, answers: dict[str, list[int]], num_steps: int = 5
 
 def answer(service: ModelService, prompt: Prompt) -> list[int]:
     answers: dict[str, list[int]] = {}
-    service.add(Generate("alone", 0, "model", b""), prompt, 0.0)
+    service.add(Wanted("alone", 0), prompt, 0.0)
     run(service, answers)
     return answers["alone"]
 
@@ -156,14 +158,14 @@ def test_pictures_of_the_largest_size_are_never_too_many_for_a_device(
     )  # fmt: skip
     budget = plan_memory(costs, costs.chunk_images_bytes, max_sequences=1)
     pages = [
-        PreparedImage(bytes([n]) * 32, (1, 2 * rows, 2 * columns), b"")
+        PreparedImage(bytes([n]) * 32, (1, 2 * rows, 2 * columns), memoryview(b""))
         for n, (rows, columns) in enumerate(sizes)
     ]
     capacity = Capacity(100, 1, grid_tokens, budget.encoder_bytes)
     store: HostStore = PrefixStore(0)
     service = make_service(golden_model, 1033, CPU, capacity, store, "model")
 
-    service.add(Generate("r", 0, "model", b""), document(golden_model, pages, 7), 0.0)
+    service.add(Wanted("r", 0), document(golden_model, pages, 7), 0.0)
 
 
 _requests = st.lists(
@@ -203,7 +205,7 @@ def test_who_else_shows_pictures_changes_no_answer_and_holds_nobody_up_for_ever(
     for step in range(21):
         for n, (*_, priority, arrives, leaves) in enumerate(requests):
             if arrives == step:
-                job = Generate(str(n), 0, "model", b"", priority=priority)
+                job = Wanted(str(n), 0, priority=priority)
                 service.add(job, prompts[n], 0.0)
             if leaves == step and service.cancel(str(n), 0):
                 left.add(n)

@@ -17,7 +17,7 @@ from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import NewToken
 from cortex.engine.grammars.checking import GrammarTrial
 from cortex.engine.memory import Share
-from cortex.engine.messages import Generate
+from cortex.engine.messages import Wanted
 from cortex.engine.prompt import build_prompt
 from cortex.engine.recall import HostStore
 from cortex.engine.serving import LoadedService, load_service
@@ -52,7 +52,7 @@ def trial() -> Iterator[GrammarTrial]:
 def answer(nano: LoadedService, trial: GrammarTrial, request: ChatRequest) -> tuple[str, str]:
     """What it says, and why it ended."""
     prompt = build_prompt(_TEXT, request, 2048, why_not=trial.why_not).prompt
-    nano.service.add(Generate("r", 0, "nano", b""), prompt, now_s=0.0)
+    nano.service.add(Wanted("r", 0), prompt, now_s=0.0)
     token_ids: list[int] = []
     while nano.service.has_work:
         for event in nano.service.step(now_s=0.0):

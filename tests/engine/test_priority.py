@@ -7,7 +7,7 @@ import torch
 
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import NewToken
-from cortex.engine.messages import Generate
+from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.recall import HostStore
 from cortex.engine.scheduler import AGING_S
@@ -29,7 +29,7 @@ def service(golden_model: ServableModel) -> ModelService:
 def ask(service: ModelService, name: str, priority: int, now_s: float = 0.0) -> None:
     greedy = Sampling(seed=0, temperature=0.0)
     prompt = Prompt((1, 2, 3), (), (), greedy, 3, (), stop_token_ids=())
-    service.add(Generate(name, 0, "model", b"", priority=priority), prompt, now_s)
+    service.add(Wanted(name, 0, priority=priority), prompt, now_s)
 
 
 def order_of_ends(service: ModelService, now_s: float = 0.0) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import DeviceEvent, NewToken
-from cortex.engine.messages import Generate, Waiting
+from cortex.engine.messages import Waiting, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.recall import HostStore
 from cortex.engine.scheduler import Scheduler
@@ -35,7 +35,7 @@ def prompt_of(num_tokens: int, **changes: object) -> Prompt:
 
 
 def ask(service: ModelService, name: str, prompt: Prompt) -> None:
-    service.add(Generate(name, 0, "model", b""), prompt, 0.0)
+    service.add(Wanted(name, 0), prompt, 0.0)
 
 
 def run(service: ModelService) -> list[DeviceEvent]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import NewToken
-from cortex.engine.messages import Generate, Waiting
+from cortex.engine.messages import Waiting, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.models.registry import load_model
 from cortex.engine.recall import HostStore
@@ -51,7 +51,7 @@ def ask(service: ModelService, token_ids: list[int]) -> None:
     starts = tuple(i for i, token_id in enumerate(token_ids[:-1], start=1) if token_id == TURN)
     greedy = Sampling(seed=0, temperature=0.0)
     prompt = Prompt(tuple(token_ids), starts, (), greedy, 2, (), stop_token_ids=(), top_logprobs=3)
-    service.add(Generate("one", 0, "model", b"", ()), prompt, now_s=0.0)
+    service.add(Wanted("one", 0), prompt, now_s=0.0)
 
 
 def asked(service: ModelService, token_ids: list[int]) -> tuple[Answer, int]:

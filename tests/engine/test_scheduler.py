@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex.engine.cache.pages import PageAllocator
-from cortex.engine.messages import Generate
+from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ModelShape
 from cortex.engine.models.memory import AttentionShape, MemoryShape
 from cortex.engine.scheduler import Scheduler, StepPlan
@@ -19,7 +19,7 @@ SHAPE = ModelShape(320, 8, MemoryShape({0: AttentionShape(1, 8)}, {}))
 def sequence(name: str, token_ids: range) -> Sequence:
     prompt = Prompt(tuple(token_ids), (), (), Sampling(seed=0), 8, (), ())
     return open_sequence(
-        Generate(name, 0, "model", b""), prompt, SHAPE,
+        Wanted(name, 0), prompt, SHAPE,
         capacity_tokens=1000, grid_tokens=50, now_s=0.0,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import ContextLengthExceeded, InvalidRequest
 from cortex.engine.events import DeviceEvent, NewToken
 from cortex.engine.images import prepare_image
-from cortex.engine.messages import Generate, GenerateFailed, Waiting
+from cortex.engine.messages import GenerateFailed, Waiting, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.preprocessor import PixelBudget, read_preprocessor
 from cortex.engine.recall import HostStore
@@ -49,7 +49,7 @@ class Asked:
 
     def add(self, name: str, prompt: Prompt, resume: tuple[int, ...] = ()) -> None:
         self.answers[name] = []
-        self.service.add(Generate(name, 0, "model", b"", resume), prompt, now_s=0.0)
+        self.service.add(Wanted(name, 0, resume), prompt, now_s=0.0)
 
     @property
     def num_waiting(self) -> int:
@@ -512,7 +512,7 @@ def test_nothing_is_scored_for_who_has_tokens_of_the_answer_or_asked_for_none(
 def test_a_picture_is_part_of_what_is_remembered(golden_model: ServableModel, golden: Path) -> None:
     _, square = golden_case(golden, "image_square")
     image = square.images[0]
-    other = msgspec.structs.replace(image, hash=bytes(32), rgb=bytes(len(image.rgb)))
+    other = msgspec.structs.replace(image, hash=bytes(32), rgb=memoryview(bytes(len(image.rgb))))
     cut = (len(square.token_ids) - 4,)
     asked = served(golden_model)
     for name, picture in (("first", image), ("same", image), ("other", other)):

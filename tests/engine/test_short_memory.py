@@ -12,7 +12,7 @@ import torch
 from cortex.engine.cache.pools import Pools, States
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import NewToken
-from cortex.engine.messages import Generate, GenerateFailed
+from cortex.engine.messages import GenerateFailed, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.recall import HostStore
 from cortex.engine.runner import Runner
@@ -40,7 +40,7 @@ def answers_to(
     service = make_service(model, 1033, torch.device("cpu"), capacity, store, "model")
     answers: dict[str, list[int | str]] = {name: [] for name in prompts}
     for name, prompt in prompts.items():
-        service.add(Generate(name, 0, "model", b""), prompt, 0.0)
+        service.add(Wanted(name, 0), prompt, 0.0)
     for _ in range(1000):
         if not service.has_work:
             return answers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from msgspec import Raw
 from msgspec.structs import replace
 
 from cortex.engine.cache.store import PrefixStore
@@ -12,7 +13,7 @@ from cortex.engine.events import DeviceEvent, ModelLoaded, NewToken
 from cortex.engine.frames import pack_value
 from cortex.engine.loop import DeviceLoop
 from cortex.engine.memory import KEYS_AND_VALUES, RECURRENT_STATES, REMEMBERED_PREFIXES
-from cortex.engine.messages import Generate, Load, ModelStatus, Unload, Unloaded
+from cortex.engine.messages import Generate, Load, ModelStatus, Unload, Unloaded, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.precision import Wishes
 from cortex.engine.recall import HostStore
@@ -55,7 +56,7 @@ def run(service: ModelService) -> None:
 def test_what_a_sequence_holds_is_in_use_until_it_ends(golden_model: ServableModel) -> None:
     service = service_of(golden_model, num_pages=80)
     for name in ("a", "b"):
-        service.add(Generate(name, 0, "m", b""), prompt_of([1] * 40), now_s=0.0)
+        service.add(Wanted(name, 0), prompt_of([1] * 40), now_s=0.0)
     before = status_of(service)
     assert (before.num_running, before.num_waiting, before.num_used_pages) == (0, 2, 0)
 
@@ -78,7 +79,7 @@ def test_what_is_remembered_of_a_prompt_stays_in_use(dense_model: ServableModel)
     service = service_of(dense_model, num_pages=80)
     assert used_bytes(service)[REMEMBERED_PREFIXES] == 0
     prompt = replace(prompt_of([1] * 100), boundaries=(60,))
-    service.add(Generate("a", 0, "m", b""), prompt, now_s=0.0)
+    service.add(Wanted("a", 0), prompt, now_s=0.0)
     run(service)
     assert used_bytes(service)[REMEMBERED_PREFIXES] > 0
 
@@ -88,7 +89,7 @@ def test_each_time_that_a_sequence_gives_way_is_counted(golden_model: ServableMo
     service = service_of(golden_model, num_pages=10)
     for n in range(2):
         prompt = prompt_of([n + 1] * 40, max_tokens=60)
-        service.add(Generate(str(n), 0, "m", b""), prompt, now_s=0.0)
+        service.add(Wanted(str(n), 0), prompt, now_s=0.0)
     run(service)
     assert service.counts.num_preemptions > 0
 
@@ -111,7 +112,9 @@ class Watched:
             match event:
                 case ModelLoaded():
                     self.budget = {part.name: part.num_bytes for part in event.loaded.memory}
-                    self._loop.submit(Generate("r", 1, "m", pack_value(self._prompt)))
+                    self._loop.submit(
+                        Generate("m", (Wanted("r", 1),), Raw(pack_value(self._prompt)))
+                    )
                 case NewToken():
                     self.statuses += self._loop.models
                     if event.finish is not None:
@@ -142,7 +145,7 @@ def test_every_block_of_a_picture_that_is_encoded_counts_as_progress(
     """One picture may take longer than a step may stand still."""
     image_id = golden_model.shape.image_token_id
     assert image_id is not None
-    picture = PreparedImage(bytes(32), (1, 4, 4), bytes(64 * 64 * 3))
+    picture = PreparedImage(bytes(32), (1, 4, 4), memoryview(bytes(64 * 64 * 3)))
     shown = replace(prompt_of([1, image_id, image_id, image_id, image_id]), images=(picture,))
     without = Watched(golden / "qwen3_5", prompt_of([1] * 5))
 

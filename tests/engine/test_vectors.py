@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import ContextLengthExceeded
 from cortex.engine.events import DeviceEvent, NewToken
-from cortex.engine.messages import Generate, GenerateFailed, Pooled, Waiting
+from cortex.engine.messages import GenerateFailed, Pooled, Waiting, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.pooling import PooledStates, float32_bytes
 from cortex.engine.recall import HostStore
@@ -55,7 +55,7 @@ class Asked:
     gave_way: set[str] = field(default_factory=set[str])
 
     def add(self, name: str, prompt: Prompt) -> None:
-        self.service.add(Generate(name, 0, "model", b""), prompt, now_s=0.0)
+        self.service.add(Wanted(name, 0), prompt, now_s=0.0)
 
     def cancel(self, name: str) -> None:
         self.take(self.service.cancel(name, 0))

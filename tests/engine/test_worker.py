@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec import Raw
 from msgspec.structs import replace
 
 from cortex.engine.answer import AnswerText
@@ -40,6 +41,7 @@ from cortex.engine.messages import (
     Unload,
     Unloaded,
     Waiting,
+    Wanted,
 )
 from cortex.engine.runner import Runner
 from cortex.engine.stream import Delta, Stage, TextDelta
@@ -84,7 +86,7 @@ class Engine:
         self, prompt: Prompt, resume: tuple[int, ...] = (), choice: int = 0
     ) -> list[StepPart]:
         """All parts that come until the answer of request "r" has ended."""
-        self.say(Generate("r", 1, "m", pack_value(prompt), resume, choice))
+        self.say(Generate("m", (Wanted("r", 1, resume, choice),), Raw(pack_value(prompt))))
         parts: list[StepPart] = []
         while not any(part.request_id == "r" and part.finish for part in parts):
             message = await self.hear()
@@ -270,12 +272,14 @@ async def test_who_waits_is_told_its_place_and_has_that_of_one_who_leaves(
     engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
 ) -> None:
     await engine.load(golden / "qwen3_5", num_slots=1)
-    engine.say(Generate("gone", 1, "m", pack_value(replace(case[1], max_tokens=100_000))))
+    engine.say(
+        Generate("m", (Wanted("gone", 1),), Raw(pack_value(replace(case[1], max_tokens=100_000))))
+    )
     parts: list[StepPart] = []
     async with asyncio.timeout(TIMEOUT_S):
         while not isinstance(await engine.hear(), Step):
             pass
-        engine.say(Generate("r", 1, "m", pack_value(case[1])))
+        engine.say(Generate("m", (Wanted("r", 1),), Raw(pack_value(case[1]))))
         while not isinstance(waiting := await engine.hear(), Waiting):
             pass
         assert (waiting.request_id, waiting.stage) == ("r", Stage("queued", 1, 1, "place"))
@@ -296,7 +300,7 @@ async def test_a_vector_comes_once_and_in_no_words(
 ) -> None:
     await engine.load(golden / "qwen3_5")
     prompt = replace(case[1], max_tokens=0, pooling=Pooling("mean", True, 8))
-    engine.say(Generate("r", 1, "m", pack_value(prompt)))
+    engine.say(Generate("m", (Wanted("r", 1),), Raw(pack_value(prompt))))
 
     heard = [await engine.hear()]
     while not isinstance(heard[-1], Pooled):
@@ -335,7 +339,7 @@ async def test_a_device_error_that_lasts_ends_the_process_and_hands_everything_b
 
     monkeypatch.setattr(Runner, "decode", broken)
     for name in ("a", "b"):
-        engine.say(Generate(name, 1, "m", pack_value(case[1])))
+        engine.say(Generate("m", (Wanted(name, 1),), Raw(pack_value(case[1]))))
     heard: list[Message] = []
     while not isinstance(message := await engine.hear(), Ending):
         heard.append(message)
@@ -364,7 +368,7 @@ async def test_an_answer_whose_text_fails_ends_alone(
 
     monkeypatch.setattr(AnswerText, "push", fails_for_the_first)
     for name in ("a", "b"):
-        engine.say(Generate(name, 1, "m", pack_value(case[1])))
+        engine.say(Generate("m", (Wanted(name, 1),), Raw(pack_value(case[1]))))
     ended: dict[str, Message | StepPart] = {}
     while len(ended) < 2:
         message = await engine.hear()
@@ -401,7 +405,7 @@ async def test_an_answer_that_cannot_be_resumed_ends_alone_and_the_heartbeat_goe
     monkeypatch.setattr(AnswerText, "resume", resume)
     turns = asyncio.create_task(take_turns())
     prompt = replace(case[1], max_tokens=1000)
-    engine.say(Generate("long", 1, "m", pack_value(prompt), (7,) * 600))
+    engine.say(Generate("m", (Wanted("long", 1, (7,) * 600),), Raw(pack_value(prompt))))
     while not isinstance(failed := await engine.hear(), GenerateFailed):
         pass
     assert failed.request_id == "long"
@@ -440,7 +444,7 @@ async def test_a_request_for_an_unloaded_model_fails_and_the_worker_lives(
     await engine.load(golden / "qwen3_5")
     engine.say(Unload("job2", "m"))
     assert isinstance(await engine.hear(), Unloaded)
-    engine.say(Generate("r", 1, "m", pack_value(case[1])))
+    engine.say(Generate("m", (Wanted("r", 1),), Raw(pack_value(case[1]))))
     failed = await engine.hear()
     assert isinstance(failed, GenerateFailed) and failed.error.code == "engine_failed"
 
@@ -449,7 +453,7 @@ async def test_a_request_for_an_unloaded_model_fails_and_the_worker_lives(
 
 async def test_hostile_prompt_bytes_fail_that_request_alone(engine: Engine, golden: Path) -> None:
     await engine.load(golden / "qwen3_5")
-    engine.say(Generate("r", 1, "m", b"\xff\x00 not a prompt"))
+    engine.say(Generate("m", (Wanted("r", 1),), Raw(b"\xa5wrong")))
 
     failed = await engine.hear()
 
@@ -508,7 +512,7 @@ async def test_two_models_answer_at_once_each_as_if_it_were_alone(
 
     for name in names:
         for n in range(2):
-            engine.say(Generate(f"{name} {n}", 1, name, pack_value(cases[name][1])))
+            engine.say(Generate(name, (Wanted(f"{name} {n}", 1),), Raw(pack_value(cases[name][1]))))
     ids: dict[str, list[int]] = {f"{name} {n}": [] for name in names for n in range(2)}
     unfinished, both = set(ids), 0
     while unfinished:
@@ -524,7 +528,7 @@ async def test_two_models_answer_at_once_each_as_if_it_were_alone(
 
     engine.say(Unload("u", "llama"))
     assert isinstance(await engine.hear(), Unloaded)
-    engine.say(Generate("r", 1, "qwen3_5", pack_value(cases["qwen3_5"][1])))
+    engine.say(Generate("qwen3_5", (Wanted("r", 1),), Raw(pack_value(cases["qwen3_5"][1]))))
     rest: list[StepPart] = []
     while not (rest and rest[-1].finish):
         said = await engine.hear()

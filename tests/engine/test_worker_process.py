@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from msgspec import Raw
 
 from cortex.engine.frames import pack_message, pack_value, unpack_message
-from cortex.engine.messages import Ending, Generate, Load, Loaded, Message, Step
+from cortex.engine.messages import Ending, Generate, Load, Loaded, Message, Step, Wanted
 from cortex.engine.types import Prompt, Sampling
 
 TIMEOUT_S = 60.0
@@ -33,7 +34,8 @@ def test_the_process_ends_quietly_when_its_parent_goes(golden: Path, is_busy: bo
     while not isinstance(_next_message(stream), Loaded):
         pass
     if is_busy:
-        ours.sendall(pack_message(Generate("r", 1, "m", pack_value(ENDLESS))))
+        prompt = Raw(pack_value(ENDLESS))
+        ours.sendall(pack_message(Generate("m", (Wanted("r", 1),), prompt)))
         while not isinstance(_next_message(stream), Step):
             pass
 

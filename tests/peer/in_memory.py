@@ -19,7 +19,7 @@ from msgspec import structs
 
 from cortex.engine.child import Send, Service, serve
 from cortex.engine.fake import FakeConfig, FakeService, read_script
-from cortex.engine.messages import Count, Estimated, Generate, Load, Message, Prepare, Step
+from cortex.engine.messages import Count, Estimated, Generate, Load, Message, Prepare, Step, Wanted
 from cortex.engine.text import TextService
 from cortex.engine.types import TextPart
 from cortex.peer.children.link import open_link
@@ -168,6 +168,11 @@ class MemoryChildren:
     @property
     def generates(self) -> list[Generate]:
         return [message for message in self.heard if isinstance(message, Generate)]
+
+    @property
+    def wanted(self) -> list[Wanted]:
+        """The answers that engines were asked for."""
+        return [wanted for generate in self.generates for wanted in generate.wanted]
 
     @property
     def num_loads(self) -> int:

@@ -23,7 +23,7 @@ PAD = 7
 
 
 def picture(seed: int, cells: int = 6) -> PreparedImage:
-    return PreparedImage(hashlib.sha256(bytes([seed])).digest(), (1, 2, 2 * cells), b"")
+    return PreparedImage(hashlib.sha256(bytes([seed])).digest(), (1, 2, 2 * cells), memoryview(b""))
 
 
 def symbols_of(token_ids: list[int], *images: PreparedImage) -> bytes:
@@ -44,10 +44,10 @@ def test_another_picture_in_the_same_place_parts_two_prompts_there() -> None:
 
 
 def test_pictures_that_differ_in_any_part_of_the_hash_differ_within_four_places() -> None:
-    plain = PreparedImage(bytes(32), (1, 2, 8), b"")
+    plain = PreparedImage(bytes(32), (1, 2, 8), memoryview(b""))
     for bit in range(256):
         # The highest bit of each word marks pictures.
-        changed = PreparedImage((1 << bit).to_bytes(32, "little"), (1, 2, 8), b"")
+        changed = PreparedImage((1 << bit).to_bytes(32, "little"), (1, 2, 8), memoryview(b""))
         alike = symbols_of([PAD] * 4, plain) == symbols_of([PAD] * 4, changed)
         assert alike == (bit % 64 == 63)
 

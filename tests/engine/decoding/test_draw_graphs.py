@@ -16,7 +16,7 @@ from cortex.engine.decoding.draw_graphs import DrawGraphs
 from cortex.engine.decoding.graphs import Capture, Replayable
 from cortex.engine.events import NewToken
 from cortex.engine.guiding import Guiding
-from cortex.engine.messages import Generate
+from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.sampler import DrawUsual, SamplingRow, choose_tokens
 from cortex.engine.sampling.wishes import DrawTokens
@@ -128,8 +128,8 @@ def test_an_answer_with_a_grammar_obeys_and_others_go_ahead_when_it_has_ended(
             capture=held, arrive=arrivals if held else None,
         )  # fmt: skip
         told: dict[str, list[int]] = {"free": [], "held": []}
-        service.add(Generate("free", 0, "model", b""), prompt, now_s=0.0)
-        service.add(Generate("held", 0, "model", b""), replace(prompt, grammar=form), now_s=0.0)
+        service.add(Wanted("free", 0), prompt, now_s=0.0)
+        service.add(Wanted("held", 0), replace(prompt, grammar=form), now_s=0.0)
         while service.has_work:
             for event in service.step(now_s=0.0):
                 if isinstance(event, NewToken) and event.token_id is not None:

@@ -20,7 +20,7 @@ from cortex.engine.decoding.keys import StepKey
 from cortex.engine.decoding.step import DecodeStep
 from cortex.engine.errors import DevicePoisoned
 from cortex.engine.events import NewToken
-from cortex.engine.messages import Generate, GenerateFailed
+from cortex.engine.messages import GenerateFailed, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.recall import HostStore
 from cortex.engine.sampling.wishes import DrawTokens
@@ -59,7 +59,7 @@ class Asked:
 
     def add(self, name: str, prompt: Prompt) -> None:
         self.answers[name] = []
-        self.service.add(Generate(name, 0, "model", b""), prompt, now_s=0.0)
+        self.service.add(Wanted(name, 0), prompt, now_s=0.0)
 
     def take(self, events: list[Any]) -> None:
         for event in events:

@@ -13,7 +13,7 @@ from cortex.engine.decoding.inputs import StepRow
 from cortex.engine.decoding.keys import StepKey
 from cortex.engine.decoding.step import DecodeStep
 from cortex.engine.decoding.steps import open_steps
-from cortex.engine.messages import Generate
+from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.sampling.wishes import DrawTokens, Truncations
 from cortex.engine.sequence import Sequence, open_sequence
@@ -67,7 +67,7 @@ def test_what_a_draft_head_hears_of_is_not_written_over(
     pools.clear_state(0)
     prompt = Prompt((5, 9, 30), (), (), Sampling(seed=0), 8, (), stop_token_ids=())
     sequence = open_sequence(
-        Generate("a", 0, "model", b""), prompt, model.shape,
+        Wanted("a", 0), prompt, model.shape,
         capacity_tokens=64, grid_tokens=16, now_s=0.0,
     )  # fmt: skip
     sequence.pages, sequence.slot = PageAllocator(4).allocate(1), 0

@@ -25,7 +25,7 @@ from cortex.engine.kernels.gpu.drawing import draw_tokens as draw_by_triton
 from cortex.engine.kernels.gpu.operations import TritonOperations
 from cortex.engine.layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
 from cortex.engine.layers.operations import PLAIN, Operations, use_operations
-from cortex.engine.messages import Generate, GenerateFailed
+from cortex.engine.messages import GenerateFailed, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.recall import HostStore
 from cortex.engine.sampling.wishes import DrawTokens
@@ -60,7 +60,7 @@ class Told:
 
     def add(self, name: str, prompt: Prompt) -> None:
         self.answers[name] = []
-        self.service.add(Generate(name, 0, "model", b""), prompt, now_s=0.0)
+        self.service.add(Wanted(name, 0), prompt, now_s=0.0)
 
     def step(self) -> None:
         for event in self.service.step(now_s=0.0):

@@ -20,7 +20,7 @@ from cortex.engine.cache.pools import PooledMemory, Pools
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import DeviceEvent, NewToken
 from cortex.engine.memory import Share
-from cortex.engine.messages import Generate, GenerateFailed
+from cortex.engine.messages import GenerateFailed, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.models.registry import load_model
 from cortex.engine.recall import HostStore
@@ -151,7 +151,7 @@ class Asked:
 
     def add(self, name: str, prompt: Prompt, resume: tuple[int, ...] = ()) -> None:
         self.answers[name] = []
-        self.service.add(Generate(name, 0, "model", b"", resume), prompt, now_s=0.0)
+        self.service.add(Wanted(name, 0, resume), prompt, now_s=0.0)
 
     def take(self, events: list[DeviceEvent]) -> None:
         for event in events:
@@ -303,7 +303,7 @@ def test_steps_that_draw_nothing_tell_nothing_of_what_a_step_takes(
 
     monkeypatch.setattr(Speculator, "learn", learn)
     prompt = prompt_of(list(range(20, 60)), max_tokens=8)
-    service.add(Generate("one", 0, "model", b"", (5, 6, 7, 8)), prompt, now_s=0.0)
+    service.add(Wanted("one", 0, (5, 6, 7, 8)), prompt, now_s=0.0)
     num_steps = 0
     while service.has_work:
         service.step(now_s=0.0)

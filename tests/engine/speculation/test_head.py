@@ -16,7 +16,7 @@ from cortex.engine.cache.pages import PageAllocator
 from cortex.engine.cache.place import Place
 from cortex.engine.cache.pools import PooledMemory, Pools
 from cortex.engine.cache.store import PrefixStore
-from cortex.engine.messages import Generate
+from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.models.registry import load_model
 from cortex.engine.patches import image_patches
@@ -136,7 +136,7 @@ class Line:
 
     def begin(self) -> None:
         self.sequence = open_sequence(
-            Generate("a", 0, "model", b""), self.prompt, self.model.shape,
+            Wanted("a", 0), self.prompt, self.model.shape,
             capacity_tokens=1024, grid_tokens=24, now_s=0.0,
         )  # fmt: skip
         self.place()
@@ -347,7 +347,7 @@ def test_of_many_answers_no_more_is_read_at_once_than_memory_is_there_for(
     unread: dict[Sequence, torch.Tensor] = {}
     for number in range(5):
         sequence = open_sequence(
-            Generate("a", 0, "model", b""), prompt_of([number * 71 + i for i in range(61)]),
+            Wanted("a", 0), prompt_of([number * 71 + i for i in range(61)]),
             model.shape, capacity_tokens=80, grid_tokens=24, now_s=0.0,
         )  # fmt: skip
         sequence.pages, sequence.slot = allocator.allocate(4), number

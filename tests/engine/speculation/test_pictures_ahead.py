@@ -9,7 +9,7 @@ import torch
 
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import NewToken
-from cortex.engine.messages import Generate
+from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.recall import HostStore
 from cortex.engine.serving import Capacity, make_service
@@ -47,7 +47,7 @@ def test_golden_answers_about_pictures_stay_golden(
     )  # fmt: skip
     greedy = Sampling(seed=0, temperature=0.0)
     prompt = Prompt(tuple(token_ids), (), images, greedy, len(greedy_ids), (), ())
-    service.add(Generate("r", 0, "model", b""), prompt, now_s=0.0)
+    service.add(Wanted("r", 0), prompt, now_s=0.0)
 
     answer: list[int | None] = []
     while service.has_work:

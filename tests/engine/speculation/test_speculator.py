@@ -7,7 +7,7 @@ from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 
 from cortex.engine.cache.pages import PageAllocator
-from cortex.engine.messages import Generate
+from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ModelShape
 from cortex.engine.models.memory import AttentionShape, MemoryShape
 from cortex.engine.sequence import Sequence, open_sequence
@@ -36,7 +36,7 @@ def answering(num_prompt: int, max_tokens: int = 99) -> Sequence:
     """One whose first token was drawn."""
     prompt = Prompt(tuple(range(num_prompt)), (), (), Sampling(seed=0), max_tokens, (), ())
     sequence = open_sequence(
-        Generate("a", 0, "model", b""), prompt, SHAPE,
+        Wanted("a", 0), prompt, SHAPE,
         capacity_tokens=100_000, grid_tokens=50, now_s=0.0,
     )  # fmt: skip
     sequence.pages = PageAllocator(1000).allocate(-(-(num_prompt + max_tokens) // 16))

@@ -43,7 +43,7 @@ async def test_who_leaves_frees_the_slot_and_stops_the_engine_within_one_step(
     async with asyncio.timeout(DEADLINE_S), serving(make_config(), children.spawn) as server:
         reader, writer = await asyncio.open_connection(server.host, server.port)
         writer.write(head.encode() + payload)
-        await until(lambda: len(children.generates) == 1)
+        await until(lambda: len(children.wanted) == 1)
         if stream:
             await reader.readuntil(b"\r\n\r\n")
         writer.close()

@@ -156,7 +156,7 @@ async def test_a_call_takes_no_more_lanes_than_it_may(
     async with asyncio.timeout(DEADLINE_S), serving_with(config, children.spawn) as server:
         call = asyncio.create_task(vectors(server, wishes))
         other = asyncio.create_task(vectors(server, wishes[:2]))
-        while not children.generates:  # noqa: ASYNC110 - nothing to wait for
+        while not children.wanted:  # noqa: ASYNC110 - nothing to wait for
             await asyncio.sleep(0.001)
         assert server.node.health.live_requests == 5
         late = await vectors(server, wishes[:1])  # waits for room

@@ -35,4 +35,4 @@ async def test_every_attempt_at_a_request_has_its_priority(
     ):
         reply = await client.post(path, json=body)
         assert reply.status == 200
-    assert [generate.priority for generate in children.generates] == [-7, -7]
+    assert [wanted.priority for wanted in children.wanted] == [-7, -7]

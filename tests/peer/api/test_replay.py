@@ -157,11 +157,12 @@ async def test_second_engine_is_given_the_tokens_so_far_under_the_next_epoch(
     children = memory_children([9])
     async with Node(make_config(), children.spawn) as node:
         answer = whole(await collect(node.chat(ask("a"))))
-    first, second = children.generates
+    first, second = children.wanted
+    prompts = [generate.prompt for generate in children.generates]
     assert (first.epoch, first.resume_token_ids) == (1, ())
     assert second.epoch == 2
     assert second.resume_token_ids == answer.token_ids[: len(second.resume_token_ids)] != ()
-    assert second.prompt == first.prompt
+    assert prompts[1] == prompts[0]
 
 
 async def test_choices_that_ended_stay_ended_and_the_others_go_on(
@@ -176,6 +177,15 @@ async def test_choices_that_ended_stay_ended_and_the_others_go_on(
     for num_tokens in range(ends[-1] + 1):
         children = memory_children([3 + 3 + num_tokens])
         assert await choices(make_config(), children, request) == expected
+
+
+async def test_an_engine_is_given_a_prompt_once_for_all_choices(
+    make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children([8])
+    await choices(make_config(), children, ask("a", num_choices=3))
+    wanted = [[w.choice for w in generate.wanted] for generate in children.generates]
+    assert wanted == [[0, 1, 2]] * 2, "one engine, and the next"
 
 
 async def choices(config: PeerConfig, children: Children, request: ChatRequest) -> list[Whole]:
@@ -230,7 +240,7 @@ async def test_client_that_leaves_between_two_engines_is_not_sent_to_the_second(
         assert node.health.live_requests == 0
         children.engines[1].kill()  # a load that nobody waits for any more
         assert whole(await collect(node.chat(ask("b")))).usage.completion_tokens == TOKENS
-    assert len(children.generates) == 2
+    assert len(children.wanted) == 2
 
 
 async def test_client_that_leaves_a_resumed_answer_frees_the_engine(

@@ -7,9 +7,10 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec import Raw, msgpack
 
-from cortex.engine.frames import pack_message
-from cortex.engine.messages import Alive, Message, Unloaded
+from cortex.engine.frames import LARGE_BYTES, pack_message, pack_parts
+from cortex.engine.messages import Alive, Generate, Message, Prepared, Unloaded, Wanted
 from cortex.peer.children.link import FrameLink, open_link
 
 DEADLINE_S = 20
@@ -96,3 +97,23 @@ async def test_first_frame_of_a_turn_of_the_loop_goes_at_once_and_the_others_tog
         ends.child.recv(100)
     async with asyncio.timeout(DEADLINE_S):
         assert await asyncio.get_running_loop().sock_recv(ends.child, 100) == b"123"
+
+
+async def test_a_large_prompt_that_was_heard_is_passed_on_as_it_is(ends: Ends):
+    pixels = Raw(msgpack.encode(bytes(5 * LARGE_BYTES)))
+    frame = pack_message(Prepared("r", 1, (), 9, b"", pixels))
+    loop = asyncio.get_running_loop()
+    ends.child.setblocking(False)
+    heard: asyncio.Queue[Message] = asyncio.Queue()
+    ends.link.listen(heard.put_nowait)
+    async with asyncio.timeout(DEADLINE_S):
+        await loop.sock_sendall(ends.child, frame)
+        prepared = await heard.get()
+        assert isinstance(prepared, Prepared) and prepared.prompt == pixels
+        generate = Generate("m", (Wanted("r.0", 1), Wanted("r.1", 1)), prepared.prompt)
+        for part in pack_parts(generate):
+            ends.link.send(part)
+        wanted, came = pack_message(generate), bytearray()
+        while len(came) < len(wanted):
+            came += await loop.sock_recv(ends.child, 1_000_000)
+    assert came == wanted

@@ -12,7 +12,6 @@ import pytest
 from cortex.engine.errors import ModelNotFound, Overloaded
 from cortex.engine.fake import FakeConfig
 from cortex.engine.messages import Cancel as EngineCancel
-from cortex.engine.messages import Generate
 from cortex.engine.stream import Accepted, Began, Event, Finished, Piece, Resume, Stage, Vector
 from cortex.engine.types import RawText, VectorWish
 from cortex.peer.config import PeerConfig
@@ -132,7 +131,7 @@ async def test_engines_that_have_ended_under_a_request_are_told_over_a_hop(
     children = memory_children()
     async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
         await collect(fleet.hops.ask(hops.node, hops.model, hops.request(), None, 2))
-    assert [m.epoch for m in children.heard if isinstance(m, Generate)] == [3]
+    assert [wanted.epoch for wanted in children.wanted] == [3]
 
 
 async def test_prompt_is_counted_over_a_hop(

@@ -293,7 +293,7 @@ async def test_asker_that_reads_nothing_costs_a_bounded_amount_and_holds_up_nobo
     ):
         for number in range(8):
             await deaf.send_bytes(pack(Ask(f"{number}", 1, hops.model, request)))
-        await hops.until(lambda: len(children.generates) == 8)
+        await hops.until(lambda: len(children.wanted) == 8)
         # Begun later, and as long: when it has ended, the engine has made all of theirs.
         assert await outcome(fleet.ask(request)) is None
         # What was made waits where it melts together, and not for the socket.
