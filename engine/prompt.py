@@ -207,10 +207,8 @@ def _raw_ids(
     check_wanted: Callable[[], None],
 ) -> list[int]:
     if isinstance(raw, RawText):
-        text = model.tokenizer.escape(raw.text)
-        token_ids = encode_text(
-            model.tokenizer.encode, text, "prompt", context_tokens, check_wanted
-        )
+        encode = model.tokenizer.encode_raw
+        token_ids = encode_text(encode, raw.text, "prompt", context_tokens, check_wanted)
     else:
         token_ids = list(raw.token_ids)
     check_raw_ids(model, token_ids, "prompt")
