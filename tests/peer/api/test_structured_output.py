@@ -73,6 +73,25 @@ async def test_every_dialect_gets_json_of_its_schema(make_config: MakeConfig) ->
         check(message["content"][-1]["text"])
 
 
+async def test_plain_completions_are_held_to_what_is_asked_behind_their_echo(
+    make_config: MakeConfig,
+) -> None:
+    async with asked(make_config()) as post:
+        wish: dict[str, Any] = {"prompt": ["The total: ", "Again: "], "echo": True}
+        status, reply = await post("/v1/completions", response_format=FORMAT, **wish)
+        assert status == 200, reply
+        for prompt, choice in zip(wish["prompt"], reply["choices"], strict=True):
+            assert choice["text"].startswith(prompt)
+            check(choice["text"].removeprefix(prompt))
+        status, reply = await post(
+            "/v1/completions", prompt="Yes or no? ", structured_outputs={"choice": ["yes", "no"]}
+        )
+        assert status == 200, reply
+        assert reply["choices"][0]["text"] in ("yes", "no")
+        status, reply = await post("/v1/completions", prompt="a", structured_outputs={"regex": "("})
+        assert (status, reply["error"]["param"]) == (400, "structured_outputs.regex")
+
+
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "pay"}}])
 async def test_a_call_that_must_come_comes(make_config: MakeConfig, choice: Any) -> None:
     async with asked(make_config()) as post:
