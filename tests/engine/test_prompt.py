@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tokenizers
 from msgspec.structs import replace
 from PIL import Image
 
@@ -47,7 +46,6 @@ from cortex.engine.wishes import MOST_PIXELS, PixelWishes
 _GOLDEN = Path(__file__).parent.parent / "golden"
 _SEEING = load_text_model(_GOLDEN / "qwen3_5")
 _BLIND = load_text_model(_GOLDEN / "qwen3_5_text")
-_LLAMA = load_text_model(_GOLDEN / "llama")
 _FAKE_DIR = Path(__file__).parent.parent.parent / "engine" / "assets" / "fake"
 _IM_START = 1001
 _PAD = 1012
@@ -501,74 +499,6 @@ def raw(prompt: str | tuple[int, ...], **fields: Any) -> ChatRequest:
     return replace(ask(), messages=(), raw=given, **fields)
 
 
-def test_a_raw_text_is_encoded_as_it_stands_with_the_control_tokens_that_it_spells() -> None:
-    plain = build_prompt(_BLIND, raw("Hello, world"), 4096).prompt
-    assert _BLIND.tokenizer.decode(plain.token_ids) == "Hello, world"
-    spelt = build_prompt(_BLIND, raw("a<|im_start|>user"), 4096).prompt
-    encode = _BLIND.tokenizer.encode
-    assert spelt.token_ids == (*encode("a"), _IM_START, *encode("user"))
-
-
-@pytest.mark.parametrize("case", cases(), ids=lambda c: c["case"])
-def test_a_chat_that_its_client_rendered_is_the_same_prompt_as_the_chat(
-    case: dict[str, Any],
-) -> None:
-    chat, rendered = request_of(case), raw(case["rendered"])
-    if case.get("image_grid_thw"):
-        assert "place of a picture" in refuse(_SEEING, rendered).message
-        return
-    ours, theirs = (build_prompt(_SEEING, request, 4096) for request in (chat, rendered))
-    assert theirs.prompt_hash == ours.prompt_hash
-    assert theirs.prompt.boundaries == ours.prompt.boundaries
-    assert theirs.prompt.answer_start == ours.prompt.answer_start
-
-
-@pytest.mark.parametrize("text", ["Hello", "", " \U0010fffd-<|eot_id|>Hello"])
-def test_a_raw_text_begins_once_as_the_tokenizers_file_says(text: str) -> None:
-    whole = tokenizers.Tokenizer.from_file(str(_GOLDEN / "llama" / "tokenizer.json"))
-    mark = _LLAMA.tokenizer.special_id("<|begin_of_text|>")
-    for spelt in (text, "<|begin_of_text|>" + text):
-        prompt = build_prompt(_LLAMA, raw(spelt), 4096).prompt
-        assert prompt.token_ids == tuple(whole.encode(text).ids)
-        assert prompt.token_ids.count(mark) == 1
-        assert count_tokens(_LLAMA, raw(spelt)) == len(prompt.token_ids)
-    assert build_prompt(_LLAMA, raw((5, 7)), 4096).prompt.token_ids == (5, 7)
-
-
-def test_a_raw_text_may_ask_for_its_middle_in_the_models_own_marks() -> None:
-    """They are not among the control tokens of their files."""
-    text = "<|fim_prefix|>a = <|fim_suffix|>print(a)<|fim_middle|>"
-    file = json.loads((_GOLDEN / "qwen3_5_text" / "tokenizer.json").read_text())
-    ids = {token["content"]: token["id"] for token in file["added_tokens"]}
-    token_ids = build_prompt(_BLIND, raw(text), 4096).prompt.token_ids
-    marks = ("prefix", "suffix", "middle")
-    assert [i for i in token_ids if i in ids.values()] == [ids[f"<|fim_{m}|>"] for m in marks]
-    assert _BLIND.tokenizer.decode(token_ids) == text
-
-
-def test_raw_token_ids_are_the_prompt_control_tokens_too() -> None:
-    assert build_prompt(_BLIND, raw((_IM_START, 5, 7)), 4096).prompt.token_ids == (_IM_START, 5, 7)
-
-
-@pytest.mark.parametrize("token_ids", [(), (-1,), (5, 10**9)])
-def test_raw_token_ids_outside_the_vocabulary_are_refused(token_ids: tuple[int, ...]) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        build_prompt(_BLIND, raw(token_ids), 4096)
-    assert caught.value.param == "prompt"
-
-
-@pytest.mark.parametrize("prompt", [(5, _PAD), "a<|image_pad|>"])
-def test_a_picture_place_in_a_raw_prompt_is_refused(prompt: str | tuple[int, ...]) -> None:
-    with pytest.raises(InvalidRequest, match="place of a picture"):
-        build_prompt(_SEEING, raw(prompt), 4096)
-
-
-def test_a_raw_prompt_over_the_context_is_named_as_the_prompt() -> None:
-    with pytest.raises(ContextLengthExceeded) as caught:
-        build_prompt(_BLIND, raw((5,) * 20), 16)
-    assert caught.value.param == "prompt"
-
-
 def test_wishes_to_the_decoder_reach_the_prompt() -> None:
     request = raw((5,), logit_bias=((3, -2.5),), top_logprobs=4, min_tokens=2)
     prompt = build_prompt(_BLIND, request, 4096).prompt
@@ -600,21 +530,6 @@ def test_choices_draw_from_seeds_of_their_own_and_the_first_as_if_alone() -> Non
     assert seeds[0] == sampling.seed
     assert len(set(seeds)) == 32
     assert all(0 <= seed < 2**63 for seed in seeds)
-
-
-def test_the_echo_of_a_prompt_is_its_text() -> None:
-    text = "Hello, <|im_start|>"
-    assert build_prompt(_BLIND, raw(text, echo=True), 4096).prompt.echo == text
-    token_ids = (_IM_START, *_BLIND.tokenizer.encode("user"))
-    spelt = build_prompt(_BLIND, raw(token_ids, echo=True), 4096).prompt.echo
-    assert spelt == "<|im_start|>user"
-    assert build_prompt(_BLIND, raw(text), 4096).prompt.echo == ""
-
-
-def test_an_answer_to_a_raw_prompt_is_held_from_its_first_token_on() -> None:
-    request = raw("Is it? <think>", grammar=Grammar("choice", '["yes"]'))
-    prompt = build_prompt(_SEEING, request, 4096).prompt
-    assert (prompt.grammar, prompt.reply.reasoning) == ('start: r0\nr0: "yes"\n', "none")
 
 
 def test_what_an_answer_has_to_be_travels_with_its_prompt() -> None:
