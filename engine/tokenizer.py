@@ -127,7 +127,11 @@ class Tokenizer:
         return token_ids if self._begins(token_ids) else [*self.beginning_ids, *token_ids]
 
     def num_unwritten(self, token_ids: Sequence[int], text: str) -> int:
-        """How many of a raw prompt's tokens are the file's beginning, and not in its text."""
+        """How many of a raw prompt's tokens are the file's beginning, and not in its text.
+
+        Whether it is written there is asked of the text alone, which may be too long to encode
+        again: a mark behind blanks that it takes to itself counts as not written.
+        """
         spelling = self.decode(self.beginning_ids, skip_special=False)
         is_written = text.startswith(spelling) or not self._begins(token_ids)
         return 0 if is_written else len(self.beginning_ids)

@@ -33,7 +33,6 @@ from cortex.engine.types import (
     ImagePart,
     Message,
     RawText,
-    RawTokens,
     ReasoningWish,
     Sampling,
     SamplingWish,
@@ -272,8 +271,6 @@ def test_the_count_is_the_length_of_the_prompt_whether_or_not_it_fits() -> None:
             Message("tool", shown, tool_call_id="c1"),
             tools=(Tool("look", "", "{}"),),
         ),
-        raw("Hello, world"),
-        raw((5, 7, 9)),
     ]
     for request in requests:
         prompt = build_prompt(_SEEING, request, 4096).prompt
@@ -494,13 +491,8 @@ def test_tool_turns_reach_the_prompt() -> None:
     assert "<tool_response>\n2\n</tool_response>" in text
 
 
-def raw(prompt: str | tuple[int, ...], **fields: Any) -> ChatRequest:
-    given = RawText(prompt) if isinstance(prompt, str) else RawTokens(prompt)
-    return replace(ask(), messages=(), raw=given, **fields)
-
-
 def test_wishes_to_the_decoder_reach_the_prompt() -> None:
-    request = raw((5,), logit_bias=((3, -2.5),), top_logprobs=4, min_tokens=2)
+    request = ask(user("a"), logit_bias=((3, -2.5),), top_logprobs=4, min_tokens=2)
     prompt = build_prompt(_BLIND, request, 4096).prompt
     assert prompt.sampling.logit_bias == ((3, -2.5),)
     assert (prompt.top_logprobs, prompt.min_tokens) == (4, 2)
@@ -520,7 +512,7 @@ def test_wishes_to_the_decoder_reach_the_prompt() -> None:
 )
 def test_wishes_out_of_range_are_refused_by_name(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        build_prompt(_BLIND, raw((5,), **fields), 4096)
+        build_prompt(_BLIND, ask(user("a"), **fields), 4096)
     assert caught.value.param == param
 
 

@@ -20,7 +20,7 @@ _SEEING = load_text_model(_GOLDEN / "qwen3_5")
 _BLIND = load_text_model(_GOLDEN / "qwen3_5_text")
 _LLAMA = load_text_model(_GOLDEN / "llama")
 _IM_START = 1001
-_PAD = 1012
+_PICTURE_PAD, _VIDEO_PAD = 1012, 1013
 
 
 def raw(prompt: str | tuple[int, ...], **fields: Any) -> ChatRequest:
@@ -71,7 +71,9 @@ def test_a_raw_text_may_ask_for_its_middle_in_the_models_own_marks() -> None:
 
 
 def test_raw_token_ids_are_the_prompt_control_tokens_too() -> None:
-    assert build_prompt(_BLIND, raw((_IM_START, 5, 7)), 4096).prompt.token_ids == (_IM_START, 5, 7)
+    request = raw((_IM_START, 5, 7))
+    assert build_prompt(_BLIND, request, 4096).prompt.token_ids == (_IM_START, 5, 7)
+    assert count_tokens(_BLIND, request) == 3
 
 
 @pytest.mark.parametrize("token_ids", [(), (-1,), (5, 10**9)])
@@ -81,9 +83,13 @@ def test_raw_token_ids_outside_the_vocabulary_are_refused(token_ids: tuple[int, 
     assert caught.value.param == "prompt"
 
 
-@pytest.mark.parametrize("prompt", [(5, _PAD), "a<|image_pad|>"])
-def test_a_picture_place_in_a_raw_prompt_is_refused(prompt: str | tuple[int, ...]) -> None:
-    with pytest.raises(InvalidRequest, match="place of a picture"):
+@pytest.mark.parametrize(
+    "prompt", [(5, _PICTURE_PAD), "a<|image_pad|>", (5, _VIDEO_PAD), "a<|video_pad|>"]
+)
+def test_the_place_of_a_picture_or_a_video_in_a_raw_prompt_is_refused(
+    prompt: str | tuple[int, ...],
+) -> None:
+    with pytest.raises(InvalidRequest, match="place of a picture or a video"):
         build_prompt(_SEEING, raw(prompt), 4096)
 
 

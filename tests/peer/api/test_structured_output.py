@@ -149,6 +149,49 @@ async def test_a_bad_schema_is_refused_before_a_stream_begins(
         assert reason in error["message"]
 
 
+LONG = "a" * (256 * 1024 + 1)
+LONG_SCHEMA = {"enum": [LONG]}
+TOO_LONG: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "/v1/completions",
+        {"prompt": ["a"] * 32, "structured_outputs": {"regex": LONG}},
+        "structured_outputs.regex",
+    ),
+    (
+        "/v1/chat/completions",
+        {"messages": TURNS, "structured_outputs": {"choice": [LONG]}},
+        "structured_outputs.choice",
+    ),
+    (
+        "/v1/messages",
+        {
+            "messages": TURNS,
+            "output_config": {"format": {"type": "json_schema", "schema": LONG_SCHEMA}},
+        },
+        "output_config.format.schema",
+    ),
+    (
+        "/v1/responses",
+        {
+            "input": "a",
+            "text": {"format": {"type": "json_schema", "name": "x", "schema": LONG_SCHEMA}},
+        },
+        "text.format.schema",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "wish", "param"), TOO_LONG)
+async def test_a_form_over_its_limit_is_refused_before_anything_is_done_for_its_prompts(
+    make_config: MakeConfig, path: str, wish: dict[str, Any], param: str
+) -> None:
+    async with asked(make_config()) as post:
+        status, body = await post(path, **wish, model="no-such-model")
+        assert status == 400, body
+        assert f"{param}: " in body["error"]["message"]
+        assert "over the limit of" in body["error"]["message"]
+
+
 async def test_a_budget_ends_the_thinking(make_config: MakeConfig) -> None:
     async with asked(make_config()) as post:
         status, message = await post(
