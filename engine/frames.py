@@ -60,7 +60,8 @@ def pack_message(message: messages.Message) -> bytearray:
 
 
 def pack_parts(message: messages.Message) -> tuple[Buffer, ...]:
-    """As `pack_message`, in parts to be written one after the other: a large prompt is not copied.
+    """As `pack_message`, in parts to be written one after the other: a large prompt is one of them,
+    where it lies.
 
     It is the last of its message's fields, and nothing is packed in the place of an empty one.
     """

@@ -53,7 +53,7 @@ class Prepared(msgspec.Struct, frozen=True, tag=True):
     images: tuple[ImageTokens, ...]
     max_tokens: int
     prompt_hash: bytes
-    prompt: msgspec.Raw = msgspec.Raw()  # last: see `frames.pack_parts`
+    prompt: msgspec.Raw  # last: see `frames.pack_parts`
 
 
 class Counted(msgspec.Struct, frozen=True, tag=True):
@@ -128,7 +128,7 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
 
     model_id: str
     wanted: tuple[Wanted, ...]
-    prompt: msgspec.Raw = msgspec.Raw()  # last: see `frames.pack_parts`
+    prompt: msgspec.Raw  # last: see `frames.pack_parts`
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):

@@ -127,6 +127,26 @@ def test_missing_fields_take_their_defaults_or_are_refused() -> None:
         unpack_value(ChatRequest, packed(plain))
 
 
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {
+            "type": "Prepared",
+            "request_id": "r",
+            "prompt_tokens": 2,
+            "images": [],
+            "max_tokens": 9,
+            "prompt_hash": b"hash",
+        },
+        {"type": "Generate", "model_id": "m", "wanted": [{"request_id": "r", "epoch": 1}]},
+    ],
+)
+def test_a_message_without_its_prompt_is_refused_where_it_arrives(plain: dict[str, Any]) -> None:
+    with pytest.raises(FrameError, match="prompt"):
+        unpack_message(packed(plain))
+    assert unpack_message(packed({**plain, "prompt": {}}))
+
+
 def test_map_with_a_list_for_a_key_is_refused() -> None:
     with pytest.raises(FrameError):
         unpack_message(b"\x81\x91\x01\x01")
@@ -208,9 +228,14 @@ def test_a_large_prompt_is_sent_from_where_it_lies(message: messages.Message) ->
     assert isinstance(prompt, memoryview) and prompt.obj is _LARGE
 
 
-@pytest.mark.parametrize("message", [Alive(1, 2, 3), Generate("m", (Wanted("r", 1),))])
+_SMALL = msgspec.Raw(pack_value(Prompt((1, 2), (), (), Sampling(0), 9, (), ())))
+
+
+@pytest.mark.parametrize("message", [Alive(1, 2, 3), Generate("m", (Wanted("r", 1),), _SMALL)])
 def test_small_messages_are_one_part(message: messages.Message) -> None:
-    assert pack_parts(message) == (pack_message(message),)
+    [part] = pack_parts(message)
+    assert part == pack_message(message)
+    assert unpack_message(part[4:]) == message
 
 
 @given(st.integers(100_000, 600_000))

@@ -307,8 +307,9 @@ async def test_a_request_called_off_has_no_more_of_its_tools_tried(
 
 
 async def test_message_for_another_process_is_a_bug(desk: Desk) -> None:
+    prompt = msgspec.Raw(msgspec.msgpack.encode("a prompt"))
     with pytest.raises(InternalError, match="Prepared"):
-        await desk.service.handle(Prepared("r", 0, (), 0, b""))
+        await desk.service.handle(Prepared("r", 0, (), 0, b"", prompt))
 
 
 async def test_a_request_for_a_vector_becomes_its_prompt(desk: Desk) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from msgspec import Raw
+from msgspec import Raw, msgpack
 
 from cortex.engine.errors import CortexError, EngineFailed, ErrorInfo, LoadCancelled, to_info
 from cortex.engine.frames import pack_message, unpack_message
@@ -319,7 +319,7 @@ async def test_engine_that_does_nothing_with_a_request_is_called_still(child: Ha
         child.say(Alive(0, 0, 0))
         await engine.slot.ready()
         asked = Attempt("r.0", 1, Mailbox({0: ()}), lambda _: None, lambda: None)
-        engine.start([asked], MODEL.id, Raw())
+        engine.start([asked], MODEL.id, Raw(msgpack.encode("a prompt")))
         for number in range(1, 6):
             assert not engine.is_still
             child.say(Alive(0, number, 0))
