@@ -107,6 +107,8 @@ class FrameLink(asyncio.Protocol):
             self.ended.set_exception(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._unsent.clear()  # whole prompts, perhaps, as is what was on its way to us
+        self._splitter = FrameSplitter()
         if not self.ended.done():
             self.ended.set_result("ended")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 import socket
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -117,3 +119,29 @@ async def test_a_large_prompt_that_was_heard_is_passed_on_as_it_is(ends: Ends):
         while len(came) < len(wanted):
             came += await loop.sock_recv(ends.child, 1_000_000)
     assert came == wanted
+
+
+async def test_a_link_that_has_ended_holds_nothing_that_was_on_its_way(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+):
+    bodies: list[weakref.ref[mmap.mmap]] = []
+    make = mmap.mmap
+
+    def noted(fileno: int, length: int, *, flags: int) -> mmap.mmap:
+        body = make(fileno, length, flags=flags)
+        bodies.append(weakref.ref(body))
+        return body
+
+    monkeypatch.setattr(mmap, "mmap", noted)
+    unsent = bytearray(5 * LARGE_BYTES)
+    async with asyncio.timeout(DEADLINE_S):
+        ends.link.listen(lambda _: None)
+        ends.link.send(unsent)
+        ends.child.sendall((2 * LARGE_BYTES).to_bytes(4, "big") + b"half a message")
+        while not bodies:  # noqa: ASYNC110 - nothing to wait for
+            await asyncio.sleep(0)
+        assert bodies[0]() is not None
+        ends.child.close()
+        await ends.link.ended
+    assert bodies[0]() is None
+    unsent.clear()  # which it refuses while there are views of it
