@@ -65,6 +65,7 @@ KINDS: dict[type[CortexError], _Kind] = {
     engine_errors.InsufficientVram: _Kind(503, "server_error"),
     peer_errors.ModelPinned: _Kind(400, param="model"),
     peer_errors.ModelAway: _Kind(503, "server_error", param="model"),
+    peer_errors.HostOutdated: _Kind(503, "server_error"),
     peer_errors.NoPeer: _Kind(502, "server_error"),
     peer_errors.HostLost: _Kind(502, "server_error"),
     peer_errors.HostRefused: _Kind(502, "server_error"),

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from cortex.engine.errors import EngineFailed
+from cortex.engine.errors import CortexError, EngineFailed, InternalError, InvalidRequest
 from cortex.engine.stream import Event, Finished, Piece, TextDelta, Usage
 from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.api.streaming import HEADERS
@@ -84,6 +84,19 @@ def tell(text: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         return web.Response(text=text)
 
     return answer
+
+
+@pytest.mark.parametrize(("status", "kind"), [(422, InvalidRequest), (507, InternalError)])
+async def test_refusal_that_only_a_newer_peer_knows_is_told_as_whose_fault_it_says(
+    status: int, kind: type[CortexError]
+):
+    async def refuse(_: web.Request) -> web.Response:
+        error = {"error": {"code": "of_next_year", "message": "not so"}}
+        return web.json_response(error, status=status)
+
+    async with peer_that(refuse, Patience(in_stream_s=5)) as peer:
+        with pytest.raises(kind, match="not so"):
+            await collect(peer)
 
 
 async def test_no_name_of_a_model_or_a_peer_moves_the_cursor():

@@ -19,7 +19,7 @@ from cortex.engine.stream import Event, Piece, Stage, Vector
 from cortex.engine.types import ImagePart, TextPart
 from cortex.engine.types import Message as Turn
 from cortex.peer.config import PeerConfig
-from cortex.peer.errors import HostLost, HostSilent, RequestTooLarge
+from cortex.peer.errors import HostLost, HostOutdated, HostSilent, RequestTooLarge, from_info
 from cortex.peer.hop.frames import pack, unpack
 from cortex.peer.hop.host import HOP_PATH
 from cortex.peer.hop.messages import (
@@ -34,6 +34,7 @@ from cortex.peer.hop.messages import (
     Parts,
     Slice,
 )
+from cortex.peer.release import own_release
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
@@ -196,7 +197,9 @@ async def test_request_in_words_of_a_newer_peer_is_refused_alone(
         await socket.send_bytes(msgspec.msgpack.encode(told))
         refused = await hops.heard(socket)
         assert isinstance(refused, Failed) and (refused.request_id, refused.epoch) == ("a", 1)
-        assert refused.error.code == "unsupported_parameter"
+        error = from_info(refused.error)
+        assert isinstance(error, HostOutdated)
+        assert f"peer 'borea' runs cortex {own_release()}" in error.message
         await socket.send_bytes(pack(CountAsk("b", 1, hops.model, hops.request())))
         assert isinstance(await hops.heard(socket), Counted)
 

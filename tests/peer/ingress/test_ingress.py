@@ -26,7 +26,7 @@ from cortex.engine.errors import (
 from cortex.engine.messages import Loaded
 from cortex.engine.stream import Accepted, Piece, Stage
 from cortex.engine.types import ImagePart, RawText, VectorWish
-from cortex.peer.errors import AttemptsExhausted, HostLost, UnsupportedParameter
+from cortex.peer.errors import AttemptsExhausted, HostLost, HostOutdated, UnsupportedParameter
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.observing.live import LiveRequest
 from cortex.peer.routing import asked
@@ -97,7 +97,7 @@ async def test_what_is_wrong_with_the_request_is_tried_nowhere_else(
         assert len(fleet.hops.asked) == 1
 
 
-@pytest.mark.parametrize("kind", [ContextLengthExceeded, UnsupportedParameter])
+@pytest.mark.parametrize("kind", [ContextLengthExceeded, UnsupportedParameter, HostOutdated])
 async def test_a_prompt_too_long_or_in_words_too_new_for_one_peer_goes_to_another(
     open_fleet: Any, listen: Any, ask: Any, kind: type[CortexError]
 ):
