@@ -25,18 +25,26 @@ MAX_LOGIT_BIASES = 1024
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 
 
-class TextPart(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
+class _OfRequest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a request is made of. A field that the reader does not know is refused, as a value is:
+    an answer that does not obey it is not what was asked for. One that is not used is not written,
+    so that an older reader takes all other requests. Hence no default may ever change, and that of
+    a new field is None, a bool, a small number or empty: msgspec knows a default by its identity.
+    """
+
+
+class TextPart(_OfRequest, frozen=True, tag=True, tag_field="kind"):
     text: str
 
 
-class ImagePart(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
+class ImagePart(_OfRequest, frozen=True, tag=True, tag_field="kind"):
     """A picture as the client sent it: an encoded file (PNG, JPEG, GIF, WebP), unopened."""
 
     data: bytes
     name: str = ""
 
 
-class ToolCall(msgspec.Struct, frozen=True):
+class ToolCall(_OfRequest, frozen=True):
     """`arguments` is the JSON text of an object."""
 
     id: str
@@ -44,7 +52,7 @@ class ToolCall(msgspec.Struct, frozen=True):
     arguments: str
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(_OfRequest, frozen=True):
     """One turn. `reasoning` and `tool_calls` belong to assistants, `tool_call_id` to tools."""
 
     role: Role
@@ -54,7 +62,7 @@ class Message(msgspec.Struct, frozen=True):
     tool_call_id: str = ""
 
 
-class Tool(msgspec.Struct, frozen=True):
+class Tool(_OfRequest, frozen=True):
     """`parameters` is the JSON text of a schema, with its keys in the order sent.
 
     The arguments of calls of an `is_strict` one obey that schema whatever the model would write.
@@ -66,7 +74,7 @@ class Tool(msgspec.Struct, frozen=True):
     is_strict: bool = False
 
 
-class ToolChoice(msgspec.Struct, frozen=True):
+class ToolChoice(_OfRequest, frozen=True):
     """Whether the model may, or must, call a tool, and which: `names` empty means any offered.
 
     What may not be called is offered all the same, so that the prompt of a conversation does not
@@ -78,7 +86,7 @@ class ToolChoice(msgspec.Struct, frozen=True):
     names: tuple[str, ...] = ()
 
 
-class Grammar(msgspec.Struct, frozen=True):
+class Grammar(_OfRequest, frozen=True):
     """What the words of an answer have to be, after its reasoning. It binds no tool calls.
 
     `source` is the JSON text of a schema, nothing for any JSON object, a regular expression, the
@@ -91,7 +99,7 @@ class Grammar(msgspec.Struct, frozen=True):
     param: str = "response_format"
 
 
-class ReasoningWish(msgspec.Struct, frozen=True):
+class ReasoningWish(_OfRequest, frozen=True):
     """What a client asked of the model's reasoning; None leaves it to the model.
 
     A model that cannot follow a wish ignores it. `thinks` False is the same as effort "none". At
@@ -103,7 +111,7 @@ class ReasoningWish(msgspec.Struct, frozen=True):
     budget_tokens: int | None = None
 
 
-class SamplingWish(msgspec.Struct, frozen=True):
+class SamplingWish(_OfRequest, frozen=True):
     """What a client asked of the sampler; None leaves it to the model's generation_config."""
 
     temperature: float | None = None
@@ -156,19 +164,19 @@ class TokenLogprob(msgspec.Struct, frozen=True):
     top: tuple[ScoredToken, ...] = ()
 
 
-class RawText(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
+class RawText(_OfRequest, frozen=True, tag=True, tag_field="kind"):
     """A prompt as plain text: no template is applied, and nothing in it is a control token."""
 
     text: str
 
 
-class RawTokens(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
+class RawTokens(_OfRequest, frozen=True, tag=True, tag_field="kind"):
     """A prompt as the token ids themselves."""
 
     token_ids: tuple[int, ...]
 
 
-class VectorWish(msgspec.Struct, frozen=True):
+class VectorWish(_OfRequest, frozen=True):
     """A vector is wanted in place of an answer, of so many dimensions; None means the model's.
 
     `param` is what the client calls the text, for errors.
@@ -178,7 +186,7 @@ class VectorWish(msgspec.Struct, frozen=True):
     param: str = "input"
 
 
-class ChatRequest(msgspec.Struct, frozen=True):
+class ChatRequest(_OfRequest, frozen=True):
     """One question to one model, the same whichever dialect it came in.
 
     The ingress fixes everything an answer depends on before the request leaves it: `seed` and

@@ -182,9 +182,22 @@ async def test_messages_of_unknown_kinds_are_passed_over(
         assert isinstance(await hops.heard(socket), Counted)
 
 
+def with_a_newer_role(request: dict[str, Any]) -> None:
+    request["messages"][0]["role"] = "oracle"
+
+
+def with_a_newer_field(request: dict[str, Any]) -> None:
+    request["must_obey"] = "this"
+
+
+@pytest.mark.parametrize("change", [with_a_newer_role, with_a_newer_field])
 @pytest.mark.parametrize("kind", [Ask, CountAsk])
 async def test_request_in_words_of_a_newer_peer_is_refused_alone(
-    hops: Hops, make_config: MakeConfig, memory_children: Children, kind: type[Ask | CountAsk]
+    hops: Hops,
+    make_config: MakeConfig,
+    memory_children: Children,
+    kind: type[Ask | CountAsk],
+    change: Callable[[dict[str, Any]], None],
 ):
     children = memory_children()
     async with (
@@ -193,7 +206,7 @@ async def test_request_in_words_of_a_newer_peer_is_refused_alone(
         hops.guest(fleet) as socket,
     ):
         told = msgspec.msgpack.decode(pack(kind("a", 1, hops.model, hops.request())))
-        told["request"]["messages"][0]["role"] = "oracle"
+        change(told["request"])
         await socket.send_bytes(msgspec.msgpack.encode(told))
         refused = await hops.heard(socket)
         assert isinstance(refused, Failed) and (refused.request_id, refused.epoch) == ("a", 1)
