@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from cortex.peer.errors import HostLost
+from cortex.peer.errors import HostLost, HostRefused, HostSilent
 from cortex.peer.fleet.catalogues import Catalogues
 from cortex.peer.fleet.errands import Errands
 from cortex.peer.fleet.notices import Notices
@@ -190,9 +190,17 @@ def test_a_peer_is_not_looked_for_at_our_own_address(stage: Stage):
     assert stage.peer(YOU).addresses == (YOURS, bridge)
 
 
-@pytest.mark.parametrize(("rtt_s", "is_blamed"), [(None, True), (0.5, True), (2.0, False)])
-async def test_a_peer_too_far_away_to_connect_in_time_is_not_said_to_be_behind_a_firewall(
-    stage: Stage, rtt_s: float | None, is_blamed: bool
+@pytest.mark.parametrize(
+    ("rtt_s", "error", "is_blamed"),
+    [
+        (None, HostSilent, True),
+        (0.5, HostRefused, True),
+        (2.0, HostSilent, False),
+        (0.5, HostLost, False),  # it says something else than it was asked for
+    ],
+)
+async def test_a_peer_too_far_away_or_that_answers_is_not_said_to_be_behind_a_firewall(
+    stage: Stage, rtt_s: float | None, error: type[HostLost], is_blamed: bool
 ):
     stage.hear(YOU, named("yours", YOURS))
     member = stage.core.members.get(YOU)
@@ -201,7 +209,7 @@ async def test_a_peer_too_far_away_to_connect_in_time_is_not_said_to_be_behind_a
     notices = Notices()
 
     async def ping(_: NodeId) -> None:
-        raise HostLost("no answer")
+        raise error("no answer")
 
     def act(deed: Callable[[Core, float], Any]) -> Any:
         return deed(stage.core, stage.now_s)
