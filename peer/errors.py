@@ -22,6 +22,7 @@
      ├─ HostLost               the peer that made an answer is gone, or silent
      │   ├─ HostRefused        no connection to it comes about
      │   ├─ HostSilent         it says nothing any more
+     │   ├─ HostUnread         it says what only newer peers know
      │   └─ HostLeaving        it says itself that it ends
      ├─ PortInUse              an asked-for port is taken
      ├─ CannotListen           an address that is not ours to listen on
@@ -129,6 +130,9 @@ class HostRefused(HostLost): ...
 
 
 class HostSilent(HostLost): ...
+
+
+class HostUnread(HostLost): ...
 
 
 class HostLeaving(HostLost): ...

@@ -70,6 +70,7 @@ KINDS: dict[type[CortexError], _Kind] = {
     peer_errors.HostLost: _Kind(502, "server_error"),
     peer_errors.HostRefused: _Kind(502, "server_error"),
     peer_errors.HostSilent: _Kind(502, "server_error"),
+    peer_errors.HostUnread: _Kind(502, "server_error"),
     peer_errors.HostLeaving: _Kind(502, "server_error"),
     peer_errors.CannotContinue: _Kind(502, "server_error"),
     peer_errors.EngineReplaced: _Kind(502, "server_error"),

@@ -67,13 +67,13 @@ class OrderCall:
     """An order whose reports come one by one. A slow reader gets the newest."""
 
     def __init__(self) -> None:
-        self.is_over = False
+        self.is_over = self.has_reports = False
         self._report: Report | None = None
         self._error: CortexError | None = None
         self._filled = asyncio.Event()
 
     def hear(self, report: Report | None) -> None:
-        self.is_over = report is None
+        self.is_over, self.has_reports = report is None, True
         self._report = report or self._report
         self._filled.set()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cortex.engine.errors import CortexError
 
-from ..errors import HostLeaving, HostLost, HostSilent, from_info
+from ..errors import HostLeaving, HostLost, HostSilent, HostUnread, from_info
 from ..gossip.ids import NodeId
 from .calls import AnswerCall, Call, OrderCall, Question
 from .link import CLOSED_HERE, SILENT, HopLink, Socket
@@ -118,9 +118,11 @@ class Line:
         if asked is None or asked.epoch != part.epoch:
             return
         if isinstance(part.event, Unread):
+            if isinstance(asked.call, OrderCall) and asked.call.has_reports:
+                return  # the next one may be read again, and what was ordered goes on
             self.link.post(Cancel(part.request_id, part.epoch))
             asked.call.end(
-                HostLost(
+                HostUnread(
                     f"peer {self.host.hex()} answers in words that are not known here",
                     "it runs a newer cortex: update this one",
                 )

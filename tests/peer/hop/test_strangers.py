@@ -19,7 +19,7 @@ from cortex.engine.stream import Event, Piece, Stage, Vector
 from cortex.engine.types import ImagePart, TextPart
 from cortex.engine.types import Message as Turn
 from cortex.peer.config import PeerConfig
-from cortex.peer.errors import HostLost, HostOutdated, HostSilent, RequestTooLarge, from_info
+from cortex.peer.errors import HostOutdated, HostSilent, HostUnread, RequestTooLarge, from_info
 from cortex.peer.hop.frames import pack, unpack
 from cortex.peer.hop.host import HOP_PATH
 from cortex.peer.hop.messages import (
@@ -235,7 +235,7 @@ async def test_answer_in_words_of_a_newer_peer_ends_alone(hops: Hops):
             assert await first(odd, Stage) == Stage("distilling")
             async with aclosing(fleet.ask(hops.request())) as plain:
                 assert (await first(plain, Piece)).token_ids == (2,)
-            with pytest.raises(HostLost, match="not known here"):
+            with pytest.raises(HostUnread, match="not known here"):
                 await first(odd, Piece)
         assert fleet.lost == []
 
