@@ -44,7 +44,7 @@ class Asked:
     a model to be loaded, which is `cold_wait_s` in all. `num_losses` engines have ended under
     it, at whichever hosts. `silent_since_s` is when its client was last told that it waits, or had
     no need to be. `is_accepted` says whether its host of now has made a prompt of it, and
-    `is_sound` whether one before that has.
+    `is_sound` whether one before that has. `build` is that of the host where its answer began.
     """
 
     model: FleetModel
@@ -61,6 +61,7 @@ class Asked:
     had_engine: bool = False
     cold_wait_s: float = 0.0
     num_losses: int = 0
+    build: str = ""
     is_held: bool = False
     tries: Tries = field(default_factory=Tries)
     busy_until_s: dict[Life, float] = field(default_factory=dict[Life, float])
@@ -87,6 +88,7 @@ class Asked:
             least_tokens=least_tokens,
             room=taken,
             computes_in=self.transcript.computes_in if has_begun else "",
+            build=self.build,
             excluded=frozenset(self.tries.excluded),
             lost=frozenset(self.tries.lost),
             busy_until_s=self.busy_until_s,
@@ -150,6 +152,8 @@ class Asked:
         self.has_engine = False
         is_over = self.cold_until_s is not None and now_s >= self.cold_until_s
         transcript = self.transcript
+        if transcript.has_begun:
+            self.build = self.build or host.build
         fault = self._fault_of(error)
         may_go_on = self.tries.failed(
             host,

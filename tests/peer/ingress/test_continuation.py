@@ -145,6 +145,23 @@ async def test_a_peer_that_computes_differently_is_passed_over(
         assert fleet.hops.asked[1][0] == fleet_values.node(others[1])
 
 
+@pytest.mark.parametrize("is_first_of_two", [True, False])
+async def test_an_answer_goes_on_at_a_peer_of_the_release_that_began_it(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any, is_first_of_two: bool
+):
+    async with open_fleet(4) as fleet:
+        undisturbed = await listen(fleet, ask())
+        first = fleet.hops.asked[0][0]
+        others = [number for number in (1, 2, 3) if fleet_values.node(number) != first]
+        alike, other = others if is_first_of_two else reversed(others)
+        for number in range(4):
+            fleet.membership.change(number, build="0.2.0" if number == other else "0.1.0")
+        fleet.hops.asked.clear()
+        fleet.hops.deaths = [7]
+        assert await listen(fleet, ask()) == undisturbed
+        assert fleet.hops.asked[1][0] == fleet_values.node(alike)
+
+
 async def test_a_refusal_to_go_on_leads_to_the_next_peer(open_fleet: Any, listen: Any, ask: Any):
     async with open_fleet(4) as fleet:
         undisturbed = await listen(fleet, ask())
