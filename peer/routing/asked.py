@@ -44,7 +44,7 @@ class Asked:
     a model to be loaded, which is `cold_wait_s` in all. `num_losses` engines have ended under
     it, at whichever hosts. `silent_since_s` is when its client was last told that it waits, or had
     no need to be. `is_accepted` says whether its host of now has made a prompt of it, and
-    `is_sound` whether one before that has. `build` is that of the host where its answer began.
+    `is_sound` whether one before that has.
     """
 
     model: FleetModel
@@ -61,6 +61,7 @@ class Asked:
     had_engine: bool = False
     cold_wait_s: float = 0.0
     num_losses: int = 0
+    # That of the host where its answer began.
     build: str = ""
     is_held: bool = False
     tries: Tries = field(default_factory=Tries)
