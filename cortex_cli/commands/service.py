@@ -116,7 +116,7 @@ def status(what: Whose = "peer", system: System = False, as_json: Json = False) 
       cortex service status
       cortex service status gateway --system --json
 
-    Where another release has written its unit it says what writes it anew.
+    Where this release would write its unit in another way it says what does.
     """
     from ..output import standard_output
     from ..service.planning import split

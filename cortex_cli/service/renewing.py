@@ -50,7 +50,10 @@ def judge_units(managers: Iterable[Manager]) -> Iterator[Finding]:
     for manager in managers:
         for what, name in NAMES.items():
             if renew := renewal(manager, what):
-                text = f"this release would write {manager.unit_file(name)} in another way"
+                file = manager.unit_file(name)
+                text = (
+                    f"this release would write {file} in another way; own changes go in a drop-in"
+                )
                 yield warn("service", text, renew)
 
 

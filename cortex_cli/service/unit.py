@@ -97,8 +97,9 @@ After=remote-fs.target
 @dataclass(frozen=True, slots=True)
 class Service:
     """What runs, and what it touches. `reads` are paths that it must see, `writes` folders that it
-    must write besides those that systemd makes for it. `run_as` is None for a user that systemd
-    makes up, and where the unit is a user's own. `left_out` are variables that hold a password.
+    must write besides those that systemd makes for it; one that `sees_homes` reads in homes,
+    whatever these are. `run_as` is None for a user that systemd makes up, and where the unit is a
+    user's own. `left_out` are variables that hold a password.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Service:
     working_dir: Path | None = None
     reads: Sequence[Path] = ()
     writes: Sequence[Path] = ()
+    sees_homes: bool = False
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     left_out: Sequence[str] = ()
 
@@ -150,12 +152,15 @@ def read_unit(text: str, name: str, *, is_system: bool) -> Service:
         run_as="".join(told("User")[:1]) or None,
         working_dir=Path(working_dir) if working_dir and not is_system else None,
         writes=[Path(folder.removeprefix("-")) for folder in folders],
+        # What lies there may be named by a file of settings alone.
+        sees_homes=is_system and "read-only" in told("ProtectHome"),
         environment=dict(one.split("=", 1) for one in variables if "=" in one),
     )
 
 
 def _system_lines(service: Service) -> list[str]:
-    needs_home = any(_lies_in(path, _HOMES) for path in (*service.reads, *service.writes))
+    touched = (*service.reads, *service.writes)
+    needs_home = service.sees_homes or any(_lies_in(path, _HOMES) for path in touched)
     who = "DynamicUser=yes" if service.run_as is None else f"User={service.run_as}"
     return [
         who,

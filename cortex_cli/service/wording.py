@@ -44,7 +44,8 @@ def lines(name: str, state: Mapping[str, str], *, is_system: bool) -> list[str]:
 
 
 def outdated(renew: str) -> list[str]:
-    return ["this release would write its unit in another way", f"write it anew: {renew}"]
+    way = "this release would write its unit in another way"
+    return [f"{way} (changes of your own belong into a drop-in)", f"write it anew: {renew}"]
 
 
 def _number(state: Mapping[str, str], name: str) -> int:

@@ -21,6 +21,7 @@ from cortex.cli import main
 from cortex.cli.config import read_environment
 from cortex.cli.errors import ServiceProblem
 from cortex.cli.service import planning, systemctl
+from cortex.cli.service import unit as units
 from cortex.cli.service.renewing import judge_units
 from cortex.cli.service.unit import Service, read_unit, unit_text
 from cortex.cli.service.wording import lines, told
@@ -185,7 +186,8 @@ def test_a_unit_says_what_it_was_made_with(
     )
     assert read_unit(unit_text(own), "x.service", is_system=False) == own
     system = replace(own, is_system=True, run_as="me", working_dir=None, environment={})
-    assert read_unit(unit_text(system), "x.service", is_system=True) == system
+    for one in (system, replace(system, sees_homes=True)):
+        assert read_unit(unit_text(one), "x.service", is_system=True) == one
 
 
 def test_a_service_whose_address_comes_late_is_started_again_for_ever() -> None:
@@ -350,6 +352,23 @@ def test_another_shell_s_variables_and_settings_make_no_unit_one_of_another_rele
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cortex.toml").write_text('[peer]\ndrain = "5m"\n')
     assert json.loads(run("status", "gateway", "--json")[1])["renew"] is None
+
+
+@pytest.mark.usefixtures("systemd")
+def test_models_in_a_home_that_a_file_of_settings_names_make_no_unit_one_of_another_release(
+    run: Run, units_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "_HOMES", (tmp_path / "home",))
+    folders = [tmp_path / "first", tmp_path / "home" / "me"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    settings = tmp_path / "cortex.toml"
+    settings.write_text(f"[peer]\nmodels = {json.dumps([str(one) for one in folders])}\n")
+    system = ("--system", "--run-as", "root")
+    assert run("install", *system, "peer", "--config", str(settings))[0] == 0
+    unit = units_dir / "cortex.service"
+    assert "ProtectHome=read-only\n" in unit.read_text()
+    assert json.loads(run("status", "--json", "--system")[1])["renew"] is None
 
 
 @pytest.mark.usefixtures("systemd")
