@@ -141,8 +141,8 @@ class Guest:
 
     def _outdated(self) -> HostOutdated:
         return HostOutdated(
-            f"peer '{self._name}' runs cortex {own_release()}, which does not know all that the"
-            " request asks for",
+            f"peer '{self._name}' runs cortex {own_release()}, which does not know all that is"
+            " asked of it",
             "update that peer",
         )
 
@@ -198,7 +198,10 @@ class Guest:
 
     async def _obey(self, asked: OrderAsk) -> None:
         """What was ordered goes on when whoever ordered it has left."""
-        async with aclosing(self._carry_out(unpack_order(asked.order))) as reports:
+        order = unpack_order(asked.order)
+        if order is None:
+            raise self._outdated()
+        async with aclosing(self._carry_out(order)) as reports:
             async for report in reports:
                 self.link.post(Reported(asked.request_id, asked.epoch, report))
         self.link.post(Reported(asked.request_id, asked.epoch, None))

@@ -118,15 +118,15 @@ class Line:
         if asked is None or asked.epoch != part.epoch:
             return
         if isinstance(part.event, Unread):
-            if isinstance(asked.call, OrderCall) and asked.call.has_reports:
-                return  # the next one may be read again, and what was ordered goes on
-            self.link.post(Cancel(part.request_id, part.epoch))
-            asked.call.end(
-                HostUnread(
-                    f"peer {self.host.hex()} answers in words that are not known here",
-                    "it runs a newer cortex: update this one",
-                )
+            unread = HostUnread(
+                f"peer {self.host.hex()} answers in words that are not known here",
+                "it runs a newer cortex: update this one",
             )
+            if isinstance(asked.call, OrderCall) and asked.call.has_reports:
+                asked.call.pass_over(unread)
+                return
+            self.link.post(Cancel(part.request_id, part.epoch))
+            asked.call.end(unread)
         elif isinstance(asked.call, AnswerCall):
             asked.call.hear(part.event)
 

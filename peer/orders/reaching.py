@@ -54,8 +54,8 @@ class Reach:
                 ) from error
             except HostUnread as error:
                 raise HostUnread(
-                    f"peer '{peer.name}' reports of the order in words that are not known here;"
-                    " what was ordered goes on there",
+                    f"peer '{peer.name}' reports of the order in words that are not known here,"
+                    " and carries it out all the same",
                     error.hint,
                 ) from error
             except HostLost as error:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from cortex.engine.errors import ErrorInfo, InvalidRequest
+from cortex.engine.errors import ErrorInfo
 
 from ..gossip.ids import U32, Model, Node
 from ..observing.log_ring import LogPage
@@ -209,11 +209,9 @@ def pack_order(order: Order) -> bytes:
     return _ENCODER.encode(order)
 
 
-def unpack_order(data: bytes) -> Order:
-    """Raises InvalidRequest for what is none, or one that only newer peers know."""
+def unpack_order(data: bytes) -> Order | None:
+    """None for what is none, or one that only newer peers know."""
     try:
         return _DECODER.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise InvalidRequest(
-            "this peer knows no such order", "it may run an older cortex: update it"
-        ) from None
+        return None

@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from cortex.peer.errors import HostUnread
 from cortex.peer.gossip.ids import NodeId
+from cortex.peer.hop.calls import OrderCall
 from cortex.peer.orders.values import Done, Job
 
 OpenPair = Callable[..., AbstractAsyncContextManager[Any]]
@@ -48,6 +50,18 @@ async def test_a_report_that_only_newer_peers_know_hides_none_of_the_others(pair
         assert both.lost == []
 
 
+async def test_an_order_whose_end_only_newer_peers_know_is_not_told_as_running_at_its_end(
+    pair: OpenPair,
+):
+    async with pair(borea_says=(RUNNING, Dreamt())) as both:
+        async with both.client.get(f"/jobs/{RUNNING.id}/events") as reply:
+            told = await reply.text()
+        *_, last = told.strip().split("\n\n")
+        assert "event: error" in last and "host_unread" in last and "'borea'" in last
+        assert "it runs a newer cortex: update this one" in last
+        assert both.lost == []
+
+
 async def test_a_peer_that_begins_with_what_is_not_known_here_is_there_and_this_one_to_be_updated(
     pair: OpenPair,
 ):
@@ -58,6 +72,15 @@ async def test_a_peer_that_begins_with_what_is_not_known_here_is_there_and_this_
         assert "'borea'" in error["message"] and "lost" not in error["message"]
         assert error["message"].endswith("it runs a newer cortex: update this one")
         assert both.lost == []
+
+
+async def test_what_still_comes_of_an_order_that_was_given_up_is_not_how_it_ended():
+    call = OrderCall()
+    call.end(HostUnread("peer answers in words that are not known here"))
+    call.hear(RUNNING)
+    call.hear(None)
+    with pytest.raises(HostUnread):
+        await call.next()
 
 
 @pytest.mark.parametrize(
