@@ -13,8 +13,8 @@ _DISTRIBUTION = "cortex-fleet"
 # No package index has a release yet.
 INSTALL_ENGINE = "in cortex's checkout: pip install -c constraints.txt -e '.[engine]'"
 
-# Where a checkout has its .git. Of a wheel it is the folder of all packages, which has none.
-_ROOT = Path(__file__).resolve().parents[1]
+# Where a checkout has its .git. Of a wheel it is the package's own folder, which has none.
+CHECKOUT = Path(__file__).resolve().parents[1]
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 # As many everywhere: git's own short names grow with what else is in a clone.
 _SHORT_CHARS = 10
@@ -26,12 +26,12 @@ def own_release() -> str:
     return installed_release()
 
 
-def installed_release(root: Path = _ROOT) -> str:
+def installed_release(root: Path = CHECKOUT) -> str:
     commit = _commit(root / ".git")
     return version(_DISTRIBUTION) + (f"+{commit[:_SHORT_CHARS]}" if commit else "")
 
 
-def updated_since(release: str, root: Path = _ROOT) -> str:
+def updated_since(release: str, root: Path = CHECKOUT) -> str:
     """The release that is installed by now, where it is another one."""
     try:
         now = installed_release(root)

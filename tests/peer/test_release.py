@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cortex.peer import release
-from cortex.peer.release import installed_release, own_release, updated_since
+from cortex.peer.release import CHECKOUT, installed_release, own_release, updated_since
 
 ONE, OTHER = "0123456789" + "a" * 30, "9876543210" + "b" * 30
 
@@ -67,6 +67,10 @@ def test_folder_whose_commit_cannot_be_read_has_the_version_alone(tmp_path: Path
     unmanaged = tmp_path / "unmanaged"
     assert installed_release(tmp_path / "broken") == installed_release(unmanaged)
     assert "+" not in installed_release(unmanaged)
+
+
+def test_commit_is_looked_for_where_the_project_begins():
+    assert (CHECKOUT / "pyproject.toml").is_file()
 
 
 def test_running_process_keeps_the_release_that_it_began_with(monkeypatch: pytest.MonkeyPatch):
