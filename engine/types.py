@@ -28,8 +28,9 @@ MIN_PRIORITY, MAX_PRIORITY = -100, 100
 class _OfRequest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What a request is made of. A field that the reader does not know is refused, as a value is:
     an answer that does not obey it is not what was asked for. One that is not used is not written,
-    so that an older reader takes all other requests. Hence no default may ever change, and that of
-    a new field is None, a bool, a small number or empty: msgspec knows a default by its identity.
+    so that an older reader takes all other requests. Hence no field may ever go or be renamed, and
+    no default change; that of a new field is None, a bool, a small number or empty: msgspec knows
+    a default by its identity.
     """
 
 
