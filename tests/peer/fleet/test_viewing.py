@@ -186,7 +186,9 @@ async def test_our_own_list_of_models_outlasts_those_that_nobody_names(stage: St
 
 def test_what_a_peer_stores_is_one_tuple_until_its_disk_changes(stage: Stage):
     catalogues = Catalogues()
-    body, next_body = (packed_catalogue([replace(STORED[0], created_s=number)]) for number in (1, 2))
+    body, next_body = (
+        packed_catalogue([replace(STORED[0], created_s=number)]) for number in (1, 2)
+    )
     catalogues.keep(digest_of(body), body, ())
     catalogues.keep(digest_of(next_body), next_body, ())
 
