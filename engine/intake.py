@@ -5,6 +5,8 @@ Knows how much one request may fill, and not who else is there but by their numb
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .errors import InsufficientVram, InvalidRequest, MemoryShortage, Overloaded
 from .guiding import Guiding
 from .long_text import check_capacity
@@ -40,15 +42,19 @@ class Intake:
     def open(self, job: Generate, prompt: Prompt, num_waiting: int, now_s: float) -> Sequence:
         """Raises ContextLengthExceeded for a prompt that can never fit and InsufficientVram for
         such pictures, Overloaded where too many wait, and InvalidRequest where pictures and their
-        places differ, or for tokens to go on from that can be no answer's: they come from other
-        peers.
+        places differ, for tokens that the weights have not, or for such to go on from that can be
+        no answer's: they come from other peers.
         """
-        _check_resumed(job.resume_token_ids, prompt.max_tokens, self._runner.shape.vocab_size)
+        shape = self._runner.shape
+        _check_resumed(job.resume_token_ids, prompt.max_tokens, shape.vocab_size)
         check_capacity(prompt, len(job.resume_token_ids), self._capacity_tokens)
+        biased = (token_id for token_id, _ in prompt.sampling.logit_bias)
+        check_in_table(prompt.token_ids, shape.vocab_size, "the prompt holds")
+        check_in_table(biased, shape.vocab_size, "logit_bias names", "logit_bias")
         if num_waiting >= MAX_WAITING:
             raise Overloaded(f"{MAX_WAITING} requests already wait for this model.")
         sequence = open_sequence(
-            job, prompt, self._runner.shape,
+            job, prompt, shape,
             capacity_tokens=self._capacity_tokens, grid_tokens=self._grid_tokens, now_s=now_s,
         )  # fmt: skip
         picture_bytes = self._runner.picture_bytes(sequence)
@@ -61,6 +67,20 @@ class Intake:
         """Nothing is opened any more."""
         if self._guiding is not None:
             self._guiding.close()
+
+
+def check_in_table(
+    token_ids: Iterable[int], vocab_size: int, says: str, param: str | None = None
+) -> None:
+    """Raises InvalidRequest for a token of the tokenizer alone: many add some, and train none."""
+    largest = max(token_ids, default=0)  # there may be a million of them
+    if largest >= vocab_size:
+        raise InvalidRequest(
+            f"{says} token {largest}, which this model's tokenizer has and its weights have not:"
+            f" theirs end at {vocab_size - 1}",
+            "ask without it, or ask another model",
+            param=param,
+        )
 
 
 def _check_resumed(token_ids: tuple[int, ...], max_tokens: int, vocab_size: int) -> None:
