@@ -21,7 +21,7 @@ from .model_files import read_json_object
 from .parsers.family import ReplyFamily, find_family
 from .pooling_files import NoPooling, read_pooling
 from .preprocessor import Preprocessor, read_preprocessor
-from .template import ChatTemplate, read_template
+from .template import ChatTemplate, NoTemplate, find_template
 from .text_files import TEXT_FILES
 from .tokenizer import Tokenizer
 from .types import Pooling
@@ -41,12 +41,21 @@ class Vision:
 
 
 @dataclass(frozen=True, slots=True)
-class TextModel:
-    tokenizer: Tokenizer
+class ChatForm:
+    """How this model's chats are written, and what their answers may hold."""
+
     template: ChatTemplate
     habits: TemplateHabits
-    defaults: GenerationDefaults
     family: ReplyFamily
+
+
+@dataclass(frozen=True, slots=True)
+class TextModel:
+    """`chat` is None where the folder has no template: it takes plain text alone."""
+
+    tokenizer: Tokenizer
+    chat: ChatForm | None
+    defaults: GenerationDefaults
     vision: Vision | None
     pooling: Pooling | NoPooling
 
@@ -58,17 +67,19 @@ def load_text_model(model_dir: Path) -> TextModel:
     """
     config = read_json_object(model_dir / "config.json")
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
-    template = read_template(model_dir)
+    template = find_template(model_dir)
     turn_end_id = tokenizer.special_id(template.variables.get("eos_token", ""))
     return TextModel(
         tokenizer=tokenizer,
-        template=template,
-        habits=find_habits(template),
+        chat=None if isinstance(template, NoTemplate) else _chat_form(template),
         defaults=read_generation_defaults(model_dir, config, turn_end_id),
-        family=find_family(template),
         vision=_read_vision(model_dir, config, tokenizer),
         pooling=read_pooling(model_dir, config),
     )
+
+
+def _chat_form(template: ChatTemplate) -> ChatForm:
+    return ChatForm(template, find_habits(template), find_family(template))
 
 
 class TextModels:
