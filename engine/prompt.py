@@ -166,7 +166,8 @@ def _chat_form(model: TextModel, model_id: str) -> ChatForm:
     if model.chat is None:
         raise ModelNotSupported(
             f"the model {model_id} has no chat template, and takes plain text alone",
-            "send that to /v1/completions, or put a chat_template.jinja into the model's folder",
+            "send that to /v1/completions, ask another model to chat, or put a chat_template.jinja"
+            " into this one's folder",
         )
     return model.chat
 
