@@ -150,6 +150,7 @@ def _encode(
     token_ids = encode_text(
         model.tokenizer.encode, rendered.text, "messages", context_tokens, check_wanted
     )
+    _check_token_id(model, max(token_ids, default=0), "messages")
     reply = reply_format(
         chat.family,
         rendered.text,
@@ -256,11 +257,12 @@ def check_raw_ids(model: TextModel, token_ids: Sequence[int], param: str) -> Non
 
 
 def _check_token_id(model: TextModel, token_id: int, param: str) -> None:
-    vocab_size = model.tokenizer.vocab_size
-    if not 0 <= token_id < vocab_size:
+    if not 0 <= token_id < model.vocab_size:
+        is_added = 0 <= token_id < model.tokenizer.vocab_size
         raise InvalidRequest(
-            f"{param}: {token_id} is no token id of this model",
-            f"its token ids are 0 to {vocab_size - 1}",
+            f"{param}: {token_id} is no token id of this model"
+            + (", though its tokenizer has one" if is_added else ""),
+            f"its token ids are 0 to {model.vocab_size - 1}",
             param=param,
         )
 

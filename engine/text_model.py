@@ -51,9 +51,12 @@ class ChatForm:
 
 @dataclass(frozen=True, slots=True)
 class TextModel:
-    """`chat` is None where the folder has no template: it takes plain text alone."""
+    """`chat` is None where the folder has no template: it takes plain text alone. `vocab_size` is
+    one more than the largest token id that tokenizer and weights both have.
+    """
 
     tokenizer: Tokenizer
+    vocab_size: int
     chat: ChatForm | None
     defaults: GenerationDefaults
     vision: Vision | None
@@ -71,6 +74,7 @@ def load_text_model(model_dir: Path) -> TextModel:
     turn_end_id = tokenizer.special_id(template.variables.get("eos_token", ""))
     return TextModel(
         tokenizer=tokenizer,
+        vocab_size=min(tokenizer.vocab_size, _table_size(config) or tokenizer.vocab_size),
         chat=None if isinstance(template, NoTemplate) else _chat_form(template),
         defaults=read_generation_defaults(model_dir, config, turn_end_id),
         vision=_read_vision(model_dir, config, tokenizer),
@@ -124,6 +128,14 @@ def _files_state(model_dir: Path) -> _FilesState:
     present = [name for name in TEXT_FILES if (model_dir / name).exists()]
     stats = [(name, (model_dir / name).stat()) for name in present]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+
+
+def _table_size(config: Mapping[str, Any]) -> int | None:
+    """How many tokens the weights have: what is no number is the engine's to refuse."""
+    inner: object = config.get("text_config")
+    fields = cast(Mapping[str, Any], inner) if isinstance(inner, dict) else config
+    size = fields.get("vocab_size")
+    return size if isinstance(size, int) else None
 
 
 def _read_vision(model_dir: Path, config: Mapping[str, Any], tokenizer: Tokenizer) -> Vision | None:
