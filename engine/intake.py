@@ -11,8 +11,8 @@ from .errors import (
     InsufficientVram,
     InvalidRequest,
     MemoryShortage,
-    ModelNotSupported,
     Overloaded,
+    writes_no_text,
 )
 from .guiding import Guiding
 from .long_text import check_capacity
@@ -48,13 +48,14 @@ class Intake:
     def open(self, job: Generate, prompt: Prompt, num_waiting: int, now_s: float) -> Sequence:
         """Raises ContextLengthExceeded for a prompt that can never fit and InsufficientVram for
         such pictures, Overloaded where too many wait, and InvalidRequest where pictures and their
-        places differ, for tokens that the weights have not, or for such to go on from that can be
-        no answer's: they come from other peers. ModelNotSupported where a model without a head is
-        asked for more than a vector.
+        places differ, or for tokens to go on from that can be no answer's: they come from other
+        peers. Files may have changed since the request was made a prompt: InvalidRequest for tokens
+        that the weights have not, and ModelNotSupported where a model without a head is asked for
+        more than a vector.
         """
         shape = self._runner.shape
         if prompt.pooling is None and not shape.has_head:
-            raise _without_head(job.model_id)
+            raise writes_no_text(job.model_id)
         _check_resumed(job.resume_token_ids, prompt.max_tokens, shape.vocab_size)
         check_capacity(prompt, len(job.resume_token_ids), self._capacity_tokens)
         biased = (token_id for token_id, _ in prompt.sampling.logit_bias)
@@ -76,14 +77,6 @@ class Intake:
         """Nothing is opened any more."""
         if self._guiding is not None:
             self._guiding.close()
-
-
-def _without_head(model_id: str) -> ModelNotSupported:
-    return ModelNotSupported(
-        f"the model {model_id} writes no text: its files hold no lm_head.weight, and its"
-        " config.json ties none to the embedding",
-        "ask it for vectors at /v1/embeddings, and another model for text",
-    )
 
 
 def check_in_table(
