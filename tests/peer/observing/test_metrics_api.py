@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiohttp import ClientConnectionError, ClientPayloadError, ClientSession
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cortex.engine.fake import FakeConfig
+from cortex.peer.api import metrics
 from cortex.peer.config import PeerConfig
 from cortex.peer.serving.server import serving
 
@@ -82,6 +85,23 @@ async def test_requests_their_tokens_and_their_times_are_counted(
     assert found["cortex_load_seconds_count", "fake"] == 1
     assert found["cortex_prompt_tokens_total", "fake"] > 0
     assert found["cortex_live_requests",] == 0
+
+
+async def test_answers_go_on_while_numbers_are_spelt(
+    make_config: MakeConfig, memory_children: Children, monkeypatch: pytest.MonkeyPatch
+):
+    has_answered = threading.Event()
+
+    def slowly(numbers: Any) -> bytes:
+        assert has_answered.wait(DEADLINE_S)
+        return generate_latest(numbers)
+
+    monkeypatch.setattr(metrics, "generate_latest", slowly)
+    async with peer(make_config(), memory_children()) as client:
+        scraping = asyncio.create_task(scrape(client))
+        assert await ask(client) == 200
+        has_answered.set()
+        assert ("cortex_live_requests",) in await scraping
 
 
 async def test_vectors_end_well_and_have_a_prompt_and_no_tokens(
