@@ -11,6 +11,7 @@ from cortex.engine.stream import Accepted, Began, Event, Stage, Vector
 
 from ..errors import AttemptsExhausted, HostSilent, NoPeer
 from ..observing.live import LiveRequest
+from ..observing.tally import Failover
 from ..placement.room import Room, room
 from ..placement.wording import each_of, nowhere
 from .candidates import Candidate, Life, Wish
@@ -38,13 +39,24 @@ _MAX_LOSSES = 2
 _STARTING = ("starting", "loading")
 
 
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """From one host, for another one that is yet to be found; `code` is its error's."""
+
+    host: str
+    kind: Failover
+    code: str
+    is_loss: bool
+
+
 @dataclass(slots=True)
 class Asked:
     """`since_s` is since when no host works on it, and `cold_until_s` how long its client waits for
     a model to be loaded, which is `cold_wait_s` in all. `num_losses` engines have ended under
     it, at whichever hosts. `silent_since_s` is when its client was last told that it waits, or had
     no need to be. `is_accepted` says whether its host of now has made a prompt of it, and
-    `is_sound` whether one before that has.
+    `is_sound` whether one before that has. `partings` are the hosts that it has left since the last
+    one that worked on it.
     """
 
     model: FleetModel
@@ -62,6 +74,7 @@ class Asked:
     cold_wait_s: float = 0.0
     num_losses: int = 0
     is_held: bool = False
+    partings: list[Parting] = field(default_factory=list[Parting])
     tries: Tries = field(default_factory=Tries)
     busy_until_s: dict[Life, float] = field(default_factory=dict[Life, float])
 

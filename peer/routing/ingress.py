@@ -30,7 +30,7 @@ from ..observing.tally import Failover
 from ..types import ModelInfo
 from ..vectors import vectors_of
 from .affinity import conversation_key
-from .asked import Asked
+from .asked import Asked, Parting
 from .attempts import Attempts
 from .candidates import Busyness, Candidate, Wish, own_busyness
 from .catalogue import Eta, FleetModel
@@ -85,7 +85,7 @@ class Ingress:
         self._chooser = Chooser(
             membership, leases, self._own_busyness, offers.held_now, self._rng, self._clock
         )
-        self._attempts = Attempts(local, hops, self._chooser, eta_s, self._release, self._clock)
+        self._attempts = Attempts(local, hops, self._chooser, eta_s, self._taken_up, self._clock)
 
     async def models(self) -> tuple[ModelInfo, ...]:
         return await self._offers.models()
@@ -227,12 +227,21 @@ class Ingress:
         asked.failed(host, error, self._clock())
         if is_redial or not is_failover(error):
             return
-        asked.live.num_failovers += 1
         kind: Failover = "continuation" if asked.transcript.has_begun else "retry"
-        self._local.tally.failovers[asked.model.id, kind, error.code()] += 1
-        if fault != "busy":  # who had no room has lost nothing
-            words = f"a request for {asked.model.id} goes on without {host.name} ({error.code()})"
-            self._local.chronicle.add("failover", words, asked.model.id)
+        is_loss = fault != "busy"  # who had no room has lost nothing
+        asked.partings.append(Parting(host.name, kind, error.code(), is_loss))
+
+    def _taken_up(self, asked: Asked) -> None:
+        """A host works on it. Only now has it gone on without those that it left before."""
+        self._release(asked)
+        model_id = asked.model.id
+        for one in asked.partings:
+            asked.live.num_failovers += 1
+            self._local.tally.failovers[model_id, one.kind, one.code] += 1
+            if one.is_loss:
+                words = f"a request for {model_id} goes on without {one.host} ({one.code})"
+                self._local.chronicle.add("failover", words, model_id)
+        asked.partings.clear()
 
     async def _hold(self, asked: Asked) -> None:
         """Wait for leave to ask again. Raises Overloaded where that takes too long."""

@@ -170,6 +170,8 @@ async def test_without_another_holder_the_answer_ends_with_an_error_in_time(
         with pytest.raises(EngineFailed, match="broke off on peer1"):
             await listen(fleet, ask())
         assert loop_time() - died_s < 3
+        # Nobody has gone on with it.
+        assert fleet.local.tally.failovers == {} and not fleet.local.chronicle.latest(9)
 
 
 async def test_a_silent_host_without_another_holder_is_not_waited_for_again(
