@@ -122,6 +122,26 @@ def test_alerts_ask_for_numbers_and_labels_that_a_peer_tells(checkout: Path) -> 
     assert '{state="dead"}' in told and "dead" in get_args(PeerState)
     labels = set(re.findall(r"\$labels\.(\w+)", told)) - {"instance"}
     assert labels <= set().union(*(known[name] for name in asked))
+    for name, selector in _SELECTED.findall(told):
+        assert set(re.findall(r"(\w+)!?=~?\"", selector)) <= known[name]
+
+
+def test_alerts_look_at_what_clients_met_and_at_processes_that_do_not_start(
+    checkout: Path,
+) -> None:
+    told = (checkout / "contrib" / "prometheus" / "alerts.yml").read_text()
+    # Not at replies: a stream has its status before it fails.
+    [selector] = [s for name, s in _SELECTED.findall(told) if name == "cortex_request_errors_total"]
+    assert selector == 'status=~"5.."'
+    assert "expr: cortex_process_failing > 0" in told
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool here")
+def test_promtool_takes_the_alerts(checkout: Path) -> None:
+    path = checkout / "contrib" / "prometheus" / "alerts.yml"
+    command = ["promtool", "check", "rules", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool here")
