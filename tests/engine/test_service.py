@@ -24,7 +24,6 @@ from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
 from cortex.engine.status import ModelCounts
-from cortex.engine.stream import Stage
 from cortex.engine.types import PreparedImage, Prompt, Sampling, TokenScores
 from cortex.engine.weights import read_tensors
 
@@ -284,19 +283,6 @@ def test_waiting_requests_hear_their_place_when_the_line_changes(
     ]
 
     assert places == [("b", 1), ("c", 2), ("c", 1)]
-
-
-def test_who_waits_no_longer_is_told_before_anything_is_computed(
-    golden_model: ServableModel,
-) -> None:
-    asked = served(golden_model)
-    asked.add("a", prompt_of([1, 2], max_tokens=4))
-    begun: list[DeviceEvent] = []
-
-    after = asked.service.step(0.0, begun.append)
-
-    assert begun == [Waiting("a", 0, Stage("prefill", 0, 2, "tokens"))]
-    assert Waiting("a", 0, Stage("prefill", 2, 2, "tokens")) in after
 
 
 TURN = 7  # the token that begins a turn in these prompts

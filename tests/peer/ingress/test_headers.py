@@ -13,6 +13,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from cortex.peer.api.app import make_app
+from cortex.peer.api.metrics import REPLIES
 from cortex.peer.config import REQUEST_LOG
 from cortex.peer.routing import asked as asked_module
 from tests.peer.in_memory import node_of_none
@@ -65,6 +66,7 @@ async def test_a_stream_says_what_is_known_when_it_begins(open_fleet: Any):
         # The fleet has not heard of it yet, but the host knows better.
         headers = await headers_of(client, stream=True)
         assert (headers["x-cortex-peer"], headers["x-cortex-start"]) == ("peer1", "warm")
+        assert int(headers["x-cortex-queue-ms"]) >= 0, "its engine read the prompt at once"
 
 
 async def test_a_stream_of_a_peer_alone_says_whether_the_model_was_there(open_fleet: Any):
@@ -97,6 +99,10 @@ async def test_a_stream_that_nobody_takes_is_never_silent_and_ends_with_an_error
                 said_s, told = clock(), told + chunk.decode()
         assert told.startswith(': cortex {"stage":"queued"}')
         assert told.count(": keep-alive") >= 1 and code in told
+        assert client.app is not None
+        replies = client.app[REPLIES]
+        [(dialect, status)] = replies.statuses
+        assert (status, replies.errors) == (200, {(dialect, "overloaded", 503): 1})
 
 
 @pytest.mark.parametrize(
