@@ -39,14 +39,20 @@ _MAX_LOSSES = 2
 _STARTING = ("starting", "loading")
 
 
+# What is said of why it went on elsewhere, where several hosts parted with it on the way: who lost
+# it before who could not take it, and that before who was full.
+_WEIGHTS: dict[Fault, int] = {"busy": 0, "unfit": 1}
+_HEAVIEST = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Parting:
     """From one host, for another one that is yet to be found; `code` is its error's."""
 
-    host: str
+    host: Candidate
     kind: Failover
     code: str
-    is_loss: bool
+    fault: Fault
 
 
 @dataclass(slots=True)
@@ -56,7 +62,7 @@ class Asked:
     it, at whichever hosts. `silent_since_s` is when its client was last told that it waits, or had
     no need to be. `is_accepted` says whether its host of now has made a prompt of it, and
     `is_sound` whether one before that has. `partings` are the hosts that it has left since the last
-    one that worked on it.
+    one that gave a part of the answer.
     """
 
     model: FleetModel
@@ -179,6 +185,14 @@ class Asked:
         rest_s = _RESTS_S.get(fault)
         if rest_s is not None:
             self.busy_until_s[host.life] = now_s + rest_s
+
+    def taken_up(self, host: Candidate) -> Parting | None:
+        """The parting that made it go on at this host, which gives the answer now. None where it
+        was this one's before: whoever only waited for a place, or came back, has taken up nothing.
+        """
+        left = [one for one in self.partings if one.host.node != host.node]
+        self.partings.clear()
+        return max(left, key=lambda one: _WEIGHTS.get(one.fault, _HEAVIEST), default=None)
 
     def _fault_of(self, error: CortexError) -> Fault:
         """What an engine finds wrong with a prompt that was made here, the next one would, too."""

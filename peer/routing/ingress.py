@@ -85,7 +85,9 @@ class Ingress:
         self._chooser = Chooser(
             membership, leases, self._own_busyness, offers.held_now, self._rng, self._clock
         )
-        self._attempts = Attempts(local, hops, self._chooser, eta_s, self._taken_up, self._clock)
+        self._attempts = Attempts(
+            local, hops, self._chooser, eta_s, self._release, self._taken_up, self._clock
+        )
 
     async def models(self) -> tuple[ModelInfo, ...]:
         return await self._offers.models()
@@ -228,20 +230,21 @@ class Ingress:
         if is_redial or not is_failover(error):
             return
         kind: Failover = "continuation" if asked.transcript.has_begun else "retry"
-        is_loss = fault != "busy"  # who had no room has lost nothing
-        asked.partings.append(Parting(host.name, kind, error.code(), is_loss))
+        asked.partings.append(Parting(host, kind, error.code(), fault))
 
-    def _taken_up(self, asked: Asked) -> None:
-        """A host works on it. Only now has it gone on without those that it left before."""
-        self._release(asked)
-        model_id = asked.model.id
-        for one in asked.partings:
-            asked.live.num_failovers += 1
-            self._local.tally.failovers[model_id, one.kind, one.code] += 1
-            if one.is_loss:
-                words = f"a request for {model_id} goes on without {one.host} ({one.code})"
-                self._local.chronicle.add("failover", words, model_id)
-        asked.partings.clear()
+    def _taken_up(self, asked: Asked, host: Candidate) -> None:
+        """This host gives a part of the answer. Only then has it gone on without the one before:
+        until its model is there and its prompt is read, it may have to part with it as well.
+        """
+        parting = asked.taken_up(host) if asked.partings else None
+        if parting is None:
+            return
+        model_id, code = asked.model.id, parting.code
+        asked.live.num_failovers += 1
+        self._local.tally.failovers[model_id, parting.kind, code] += 1
+        if parting.fault != "busy":  # who had no room has lost nothing
+            words = f"a request for {model_id} goes on without {parting.host.name} ({code})"
+            self._local.chronicle.add("failover", words, model_id)
 
     async def _hold(self, asked: Asked) -> None:
         """Wait for leave to ask again. Raises Overloaded where that takes too long."""
