@@ -31,8 +31,8 @@ HEADERS = {
 # Until the first token a stream says something at least every second; later it may rest longer.
 _QUIET_BEFORE_TEXT_S = 0.8
 _QUIET_AFTER_TEXT_S = 10.0
-# The head of a reply waits so long for the word whether the model was there and how long it was
-# waited for, which comes at once but where an engine is busy.
+# The head of a reply waits so long for the word whether the model was there, which comes at once
+# but where an engine is busy.
 _HEAD_S = 0.25
 
 
@@ -105,9 +105,7 @@ async def _until_begun(events: Ahead) -> Accepted | Stage:
 
 
 def _says_how_it_starts(event: Event) -> bool:
-    """An engine that has the model may have others to compute first, and then says so."""
-    is_queued = isinstance(event, Stage) and event.name == "queued"
-    return not (is_queued or isinstance(event, Began))
+    return not (isinstance(event, Stage) and event.name == "queued")
 
 
 def _has_no_host(stage: Stage) -> bool:
