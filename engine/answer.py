@@ -42,6 +42,9 @@ class AnswerText:
         self._has_called = False
         self._echo = prompt.echo
         self._echoed_ids: Sequence[int] = prompt.token_ids if prompt.echo else ()
+        self._num_unechoed = (
+            tokenizer.num_unwritten(prompt.token_ids, prompt.echo) if prompt.echo else 0
+        )
 
     @property
     def num_tokens(self) -> int:
@@ -74,18 +77,25 @@ class AnswerText:
 
         There are none for a token of reasoning or of a call.
         """
-        return (self._spelt(token_id, scores),) if self._was_word else ()
-
-    def _spelt(self, token_id: int, scores: TokenScores) -> TokenLogprob:
-        bytes_of = self._tokenizer.token_bytes
-        top = tuple(ScoredToken(bytes_of(other), logprob) for other, logprob in scores.top)
-        return TokenLogprob(ScoredToken(bytes_of(token_id), scores.logprob), top)
+        if not self._was_word:
+            return ()
+        return (self._spelt(token_id, scores, is_skipped=self._detokenizer.skips(token_id)),)
 
     def spell_prompt(self, scores: Sequence[TokenScores]) -> tuple[TokenLogprob, ...]:
         """Those of an echoed prompt: `scores` are of all its tokens but the first."""
-        token_ids = self._echoed_ids
-        first = ScoredToken(self._tokenizer.token_bytes(token_ids[0]), None)
-        return (TokenLogprob(first), *map(self._spelt, token_ids[1:], scores))
+        all_scores = (None, *scores)
+        return tuple(
+            self._spelt(token_id, scored, is_skipped=at < self._num_unechoed)
+            for at, (token_id, scored) in enumerate(zip(self._echoed_ids, all_scores, strict=True))
+        )
+
+    def _spelt(
+        self, token_id: int, scores: TokenScores | None, *, is_skipped: bool
+    ) -> TokenLogprob:
+        bytes_of = self._tokenizer.token_bytes
+        logprob, best = (scores.logprob, scores.top) if scores else (None, ())
+        top = tuple(ScoredToken(bytes_of(other), logprob) for other, logprob in best)
+        return TokenLogprob(ScoredToken(bytes_of(token_id), logprob), top, is_skipped)
 
     def flush(self, *, is_cut: bool) -> tuple[Delta, ...]:
         """What was held back, at an end that is the model's own or, `is_cut`, is not."""

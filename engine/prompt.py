@@ -207,10 +207,8 @@ def _raw_ids(
     check_wanted: Callable[[], None],
 ) -> list[int]:
     if isinstance(raw, RawText):
-        text = model.tokenizer.escape(raw.text)
-        token_ids = encode_text(
-            model.tokenizer.encode, text, "prompt", context_tokens, check_wanted
-        )
+        encode = model.tokenizer.encode_raw
+        token_ids = encode_text(encode, raw.text, "prompt", context_tokens, check_wanted)
     else:
         token_ids = list(raw.token_ids)
     check_raw_ids(model, token_ids, "prompt")
@@ -234,12 +232,13 @@ def check_raw_ids(model: TextModel, token_ids: Sequence[int], param: str) -> Non
         raise InvalidRequest(f"{param}: holds no token", "write at least a word", param=param)
     for extreme in (min(token_ids), max(token_ids)):  # there may be a million of them
         _check_token_id(model, extreme, param)
-    if model.vision is not None and model.vision.pad_id in token_ids:
-        raise InvalidRequest(
-            f"{param}: token {model.vision.pad_id} is the place of a picture",
-            "send pictures in chat messages",
-            param=param,
-        )
+    for place_id in model.vision.place_ids if model.vision is not None else ():
+        if place_id in token_ids:
+            raise InvalidRequest(
+                f"{param}: token {place_id} is the place of a picture or a video",
+                "send pictures in chat messages",
+                param=param,
+            )
 
 
 def _check_token_id(model: TextModel, token_id: int, param: str) -> None:

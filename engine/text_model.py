@@ -32,11 +32,13 @@ _FilesState = tuple[tuple[str, int, int], ...]
 @dataclass(frozen=True, slots=True)
 class Vision:
     """How this model takes pictures. `pad_id` stands in the prompt once per merged cell, and
-    `mark_ids` before and behind each picture.
+    `mark_ids` before and behind each picture. `place_ids` are that and the place of a video:
+    no client may write one, for nothing would be shown there.
     """
 
     pad_id: int
     mark_ids: frozenset[int]
+    place_ids: frozenset[int]
     preprocessor: Preprocessor
 
 
@@ -138,4 +140,6 @@ def _read_vision(model_dir: Path, config: Mapping[str, Any], tokenizer: Tokenize
             f"{model_dir}: image_token_id = {pad_id!r} is not a special token of tokenizer.json"
         )
     marks = (config.get(f"vision_{end}_token_id") for end in ("start", "end"))
-    return Vision(pad_id, frozenset(filter(None, marks)), preprocessor)
+    video_pad_id = config.get("video_token_id")
+    places = {pad_id, video_pad_id} if isinstance(video_pad_id, int) else {pad_id}
+    return Vision(pad_id, frozenset(filter(None, marks)), frozenset(places), preprocessor)

@@ -13,12 +13,13 @@ Pieces between control tokens know nothing of each other, so those of a conversa
 turns need not be encoded again with every turn: their tokens are remembered.
 
 Nothing here knows what a chat is, or adds a token that the text does not spell; but for
-`encode_framed`, which adds what the tokenizer's own file says.
+`encode_raw` and `encode_framed`, which add what the tokenizer's own file says.
 """
 
 from __future__ import annotations
 
 import codecs
+import functools
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -79,6 +80,16 @@ class Tokenizer:
         added = self._encoder.get_added_tokens_decoder()
         return max(self._encoder.get_vocab_size(with_added_tokens=True), *(i + 1 for i in added))
 
+    @functools.cached_property
+    def beginning_ids(self) -> tuple[int, ...]:
+        """What the file puts before every text. What it puts behind one ends it, and a text that is
+        to be gone on with has not ended.
+        """
+        plain = _encode(self._encoder, "a")
+        framed = _encode(self._encoder, "a", add_special_tokens=True)
+        starts = (at for at in range(len(framed)) if framed[at : at + len(plain)] == plain)
+        return tuple(framed[: next(starts, 0)])
+
     def special_id(self, spelling: str) -> int | None:
         """The id of a control token, or None where this model has none of that name."""
         return self._special_ids.get(spelling)
@@ -107,6 +118,24 @@ class Tokenizer:
         token_ids += self._encode_piece(text[position:])
         return token_ids
 
+    def encode_raw(self, text: str) -> list[int]:
+        """Token ids of a whole prompt that a client wrote, control tokens where it spells them.
+
+        It begins as the file says, once: with its own spelling of that, where it has one.
+        """
+        token_ids = self.encode(text.replace(_ESCAPE, _ITSELF))
+        return token_ids if self._begins(token_ids) else [*self.beginning_ids, *token_ids]
+
+    def num_unwritten(self, token_ids: Sequence[int], text: str) -> int:
+        """How many of a raw prompt's tokens are the file's beginning, and not in its text.
+
+        Whether it is written there is asked of the text alone, which may be too long to encode
+        again: a mark behind blanks that it takes to itself counts as not written.
+        """
+        spelling = self.decode(self.beginning_ids, skip_special=False)
+        is_written = text.startswith(spelling) or not self._begins(token_ids)
+        return 0 if is_written else len(self.beginning_ids)
+
     def encode_framed(self, text: str) -> list[int]:
         """Token ids of client text, unescaped, between the marks that the file puts around it."""
         return _encode(self._plain(), text, add_special_tokens=True)
@@ -123,6 +152,9 @@ class Tokenizer:
             return bytes(_BYTE_OF[char] for char in token)
         except KeyError:  # an added token, spelled in characters and not in byte signs
             return token.encode()
+
+    def _begins(self, token_ids: Sequence[int]) -> bool:
+        return tuple(token_ids[: len(self.beginning_ids)]) == self.beginning_ids
 
     def _encode_piece(self, piece: str) -> Sequence[int]:
         """Token ids of text in which no control token is spelled unescaped."""
@@ -177,10 +209,14 @@ class Detokenizer:
         self._shown_ids = {tokenizer.special_id(spelling) for spelling in shown}
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
+    def skips(self, token_id: int) -> bool:
+        """Whether it adds nothing to the text."""
+        is_shown = not self._skip_special or token_id in self._shown_ids
+        return not is_shown and self._tokenizer.is_special(token_id)
+
     def push(self, token_id: int) -> str:
         """The text that is complete now that this token has come."""
-        is_skipped = self._skip_special and token_id not in self._shown_ids
-        if is_skipped and self._tokenizer.is_special(token_id):
+        if self.skips(token_id):
             return ""
         return self._decoder.decode(self._tokenizer.token_bytes(token_id))
 

@@ -149,15 +149,22 @@ class ScoredToken(msgspec.Struct, frozen=True):
     logprob: float | None
 
 
-class TokenLogprob(msgspec.Struct, frozen=True):
-    """One token of an answer, and the best that might have stood there, falling."""
+class TokenLogprob(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One token of an answer, and the best that might have stood there, falling.
+
+    One that `is_skipped`, a control token, is no part of the answer's text.
+    """
 
     token: ScoredToken
     top: tuple[ScoredToken, ...] = ()
+    is_skipped: bool = False
 
 
 class RawText(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
-    """A prompt as plain text: no template is applied, and nothing in it is a control token."""
+    """A prompt as its text: no template is applied.
+
+    One to be gone on with has control tokens where it spells them, one for a vector has none.
+    """
 
     text: str
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
+from ..bounds import MAX_GRAMMAR_SOURCE_BYTES
 from ..errors import InvalidRequest
 from ..parsers import json_text
 from ..types import Grammar
 from .lark import LarkText, any_of, json_value, quoted
 from .schemas import read_schema
 
-MAX_SOURCE_BYTES = 64 * 1024
 MAX_CHOICES = 10_000
 _ESCAPED_OR_BREAKING = re.compile(r"\\.|[/\n\r]", re.DOTALL)
 _SPELT = {"/": r"\/", "\n": r"\n", "\r": r"\r"}
@@ -53,9 +53,10 @@ def form_rule(lark: LarkText, grammar: Grammar) -> str:
 
 
 def _bounded(grammar: Grammar) -> str:
-    if (size_bytes := len(grammar.source.encode())) > MAX_SOURCE_BYTES:
+    if (size_bytes := len(grammar.source.encode())) > MAX_GRAMMAR_SOURCE_BYTES:
         raise InvalidRequest(
-            f"the {grammar.kind} is {size_bytes} bytes long, at most {MAX_SOURCE_BYTES} are taken",
+            f"the {grammar.kind} is {size_bytes} bytes long,"
+            f" at most {MAX_GRAMMAR_SOURCE_BYTES} are taken",
             param=grammar.param,
         )
     if not grammar.source:

@@ -13,13 +13,13 @@ from functools import cached_property
 from typing import Any, cast
 from urllib.parse import unquote
 
+from ..bounds import MAX_SCHEMA_BYTES
 from ..errors import InvalidRequest
 from ..parsers import json_text
 from ..parsers.references import resolve
 from .formats import FORMATS
 from .unions import require_tags
 
-MAX_SCHEMA_BYTES = 256 * 1024
 # The library's own JSON reader gives up at 128.
 MAX_SCHEMA_DEPTH = 100
 MAX_SCHEMA_NODES = 20_000

@@ -17,8 +17,7 @@ import msgspec
 from aiohttp import web
 
 from ..dialects import events as sse
-from ..fleet.membership import Membership
-from ..fleet.rendering import ages, news, render_view
+from ..fleet.rendering import Rendered, Renderer
 from ..orders.gathering import Gathering, Listener, Told
 from .context import CONTROL, MEMBERSHIP
 from .onlookers import Onlooker, onlooking
@@ -26,6 +25,7 @@ from .replies import json_response
 from .streaming import HEADERS
 
 _GATHERING = web.AppKey("gathering", Gathering)
+_RENDERER = web.AppKey("renderer", Renderer)
 
 # A stream speaks at least so often, so that its silence means that this peer is gone; and no
 # oftener than that, however fast things change.
@@ -34,6 +34,7 @@ _REST_S = 0.2
 
 
 def set_up(app: web.Application) -> None:
+    app[_RENDERER] = Renderer()
     app.cleanup_ctx.append(_gather)
 
 
@@ -44,8 +45,7 @@ async def _gather(app: web.Application) -> AsyncGenerator[None]:
 
 
 async def fleet(request: web.Request) -> web.Response:
-    view = request.app[MEMBERSHIP].view
-    return json_response(render_view(view, asyncio.get_running_loop().time()))
+    return json_response(_rendered(request.app).whole(asyncio.get_running_loop().time()))
 
 
 async def fleet_peer(request: web.Request) -> web.Response:
@@ -65,20 +65,20 @@ async def fleet_events(request: web.Request) -> web.StreamResponse:
         await response.prepare(request)
         # Whoever asks for the head of the reply must not get words behind it.
         if request.method != "HEAD":
-            await _tell(response, request.app[MEMBERSHIP], onlooker, listener)
+            await _tell(response, request.app, onlooker, listener)
     return response
 
 
 async def _tell(
     response: web.StreamResponse,
-    membership: Membership,
+    app: web.Application,
     onlooker: Onlooker,
     listener: Listener,
 ) -> None:
     clock = asyncio.get_running_loop().time
-    told = render_view(membership.view, clock())
+    told = _rendered(app)
     aged_s = clock()
-    await response.write(sse.named("snapshot", told))
+    await response.write(sse.named("snapshot", told.whole(aged_s)))
     while True:
         await asyncio.sleep(_REST_S)
         with contextlib.suppress(TimeoutError):
@@ -87,14 +87,18 @@ async def _tell(
         if onlooker.is_dismissed:
             return
         onlooker.news.clear()
-        before, told = told, render_view(membership.view, clock())
-        chunk = b"".join(sse.named(name, what) for name, what in news(before, told))
+        before, told = told, _rendered(app)
+        chunk = b"".join(sse.named(name, what) for name, what in told.news(before, clock()))
         chunk += b"".join(sse.named("happening", _happening(each)) for each in listener.take())
         if clock() >= aged_s + _BEAT_S:
             aged_s = clock()
-            chunk += sse.named("ages", ages(told))
+            chunk += sse.named("ages", told.ages(aged_s))
         if chunk:
             await response.write(chunk)
+
+
+def _rendered(app: web.Application) -> Rendered:
+    return app[_RENDERER].render(app[MEMBERSHIP].view)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from aiohttp import web
 
 from ..fleet.rendering import render_placed
 from ..fleet.view import FleetView, PeerView, PlacedModel
+from ..gossip.ids import ModelId
 from ..models.names import ModelNames
 from ..placement.ages import least_age_s
 from ..routing.catalogue import Eta, FleetModel
@@ -40,6 +42,10 @@ def render_models(
     """`own_idle_s` is how long each model of this peer's engines has been idle, by its id; of other
     peers' it is known about.
     """
+    in_engines: dict[ModelId, list[tuple[PeerView, PlacedModel]]] = defaultdict(list)
+    for peer in view.peers:
+        for placed in () if peer.is_gone else peer.placed:
+            in_engines[placed.model].append((peer, placed))
     return [
         {
             "id": model.id,
@@ -48,22 +54,14 @@ def render_models(
             "size_bytes": model.size_bytes,
             "context_tokens": model.context_tokens,
             "capabilities": list(model.capabilities),
-            "warm": list(_warm(model, view, own_idle_s, now_s)),
+            "warm": [
+                _placed(placed, peer, own_idle_s.get(placed.id) if peer.is_self else None, now_s)
+                for peer, placed in in_engines[model.weights]
+            ],
             "cold": list(_cold(model, view, eta_s)),
         }
         for model in models
     ]
-
-
-def _warm(
-    model: FleetModel, view: FleetView, own_idle_s: Mapping[str, float], now_s: float
-) -> Iterator[dict[str, Any]]:
-    """Where it is in an engine, or on its way there or out."""
-    for peer in _those_there(view):
-        for placed in peer.placed:
-            if placed.model == model.weights:
-                own_s = own_idle_s.get(placed.id) if peer.is_self else None
-                yield _placed(placed, peer, own_s, now_s)
 
 
 def _placed(
@@ -82,12 +80,10 @@ def _placed(
 
 
 def _cold(model: FleetModel, view: FleetView, eta_s: Eta) -> Iterator[dict[str, Any]]:
-    for peer in _those_there(view):
-        is_placed = any(placed.model == model.weights for placed in peer.placed)
-        if model.holder(peer.node) is not None and not is_placed:
-            whole_s = rounded(eta_s(model.weights, model.size_bytes))
+    whole_s = rounded(eta_s(model.weights, model.size_bytes))
+    for holder in model.holders:
+        peer = view.peer(holder.node)
+        if peer is None or peer.is_gone:
+            continue
+        if all(placed.model != model.weights for placed in peer.placed):
             yield {"peer": peer.name, "eta_s": whole_s}
-
-
-def _those_there(view: FleetView) -> Iterator[PeerView]:
-    return (peer for peer in view.peers if not peer.is_gone)

@@ -6,8 +6,9 @@ made. Here is what is the same in every dialect once it has been parsed.
 
 from __future__ import annotations
 
+from cortex.engine.bounds import MAX_GRAMMAR_SOURCE_BYTES, MAX_SCHEMA_BYTES
 from cortex.engine.errors import InvalidImage, InvalidRequest
-from cortex.engine.types import ChatRequest, ImagePart
+from cortex.engine.types import ChatRequest, Grammar, ImagePart
 
 from .limits import Limits
 
@@ -15,6 +16,8 @@ from .limits import Limits
 def check_size(request: ChatRequest, limits: Limits) -> None:
     """Raises InvalidRequest or InvalidImage for what is over a limit, with the limit."""
     _check_stops(request.stop, limits)
+    if request.grammar is not None:
+        _check_grammar(request.grammar)
     for message in request.messages:
         for part in message.content:
             if isinstance(part, ImagePart) and len(part.data) > limits.max_image_bytes:
@@ -40,4 +43,19 @@ def _check_stops(stops: tuple[str, ...], limits: Limits) -> None:
             f" {limits.max_stop_chars}",
             "send a shorter one",
             param="stop",
+        )
+
+
+def _check_grammar(grammar: Grammar) -> None:
+    """It travels with every prompt of its body, so it is measured before any of them does.
+
+    By its characters, which take no time to count and are never more than its bytes: those are
+    counted where it is read.
+    """
+    most = MAX_SCHEMA_BYTES if grammar.kind == "json_schema" else MAX_GRAMMAR_SOURCE_BYTES
+    if len(grammar.source) > most:
+        raise InvalidRequest(
+            f"{grammar.param}: {len(grammar.source)} characters are over the limit of {most} bytes",
+            "make it smaller",
+            param=grammar.param,
         )

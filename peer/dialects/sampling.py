@@ -1,7 +1,7 @@
 """What the OpenAI bodies, chat and plain completions, ask of the decoder alike.
 
-How many tokens, how they are drawn, what ends them, and what is told of each. How the prompt is
-given is not known here.
+How many tokens, how they are drawn, what they have to be, what ends them, and what is told of each.
+How the prompt is given is not known here.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from cortex.engine.types import (
 from ..errors import UnsupportedParameter
 from .asked import Arrival
 from .decoding import ModelName, Priority, is_absent, read_raw, refuse
+from .forms import ResponseFormat, StructuredOutputs, read_grammar
 from .openai_replies import ReplyHead
 from .routing import first_key, user_key
 
@@ -94,6 +95,8 @@ class DecoderFields(msgspec.Struct, kw_only=True):
     min_tokens: Annotated[int, Meta(ge=0, le=_MAX_TOKENS)] | None = None
     priority: Priority | None = None
     return_token_ids: bool | None = None
+    response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
     # Hints of which conversation this is: nothing in them is a reason to refuse.
     prompt_cache_key: Any = None
     metadata: Any = None
@@ -120,12 +123,11 @@ def unsupported(name: str, what: str, hint: str = "") -> NoReturn:
     raise UnsupportedParameter(f"{name}: {what}", hint, param=name)
 
 
-def refuse_names_of_others(body: DecoderFields, where: str = "") -> None:
-    """Raises UnsupportedParameter; `where` is where ours may be sent, if not with this body."""
+def refuse_names_of_others(body: DecoderFields) -> None:
+    """Raises UnsupportedParameter."""
     for name, ours in _NAMES_OF_OTHERS.items():
         if getattr(body, name) is not None:
-            hint = f"send structured_outputs.{ours}{where}"
-            unsupported(name, "is another server's name", hint)
+            unsupported(name, "is another server's name", f"send structured_outputs.{ours}")
 
 
 def read_request(body: DecoderFields, arrival: Arrival, **more: Any) -> ChatRequest:
@@ -157,6 +159,7 @@ def read_request(body: DecoderFields, arrival: Arrival, **more: Any) -> ChatRequ
         ignore_eos=bool(body.ignore_eos),
         min_tokens=body.min_tokens or 0,
         priority=body.priority or 0,
+        grammar=read_grammar(body.response_format, body.structured_outputs),
         **more,
     )
 

@@ -6,6 +6,7 @@ A view is a belief and may be wrong about others; it is never wrong about which 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -131,9 +132,13 @@ class FleetView:
     version: int = 0
     peers: tuple[PeerView, ...] = ()
     notices: tuple[str, ...] = field(default=())
+    _by_node: Mapping[NodeId, PeerView] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_node", {peer.node: peer for peer in self.peers})
 
     def peer(self, node: NodeId) -> PeerView | None:
-        return next((peer for peer in self.peers if peer.node == node), None)
+        return self._by_node.get(node)
 
     @property
     def me(self) -> PeerView:

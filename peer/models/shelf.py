@@ -52,11 +52,13 @@ class Shelf:
     async def _look_through(self) -> Catalogue:
         found = await asyncio.to_thread(self._found)
         self.is_late = False
-        before, self.catalogue = self.catalogue, found
+        before = self.catalogue
+        if found != before:  # what is made of the same catalogue need not be made again
+            self.catalogue = found
         # Clients have us look as often as they like: what is no news is not said again.
         for path in set(found.unreadable) - set(before.unreadable):
             logger.warning("config unreadable path=%s", path)
-        return found
+        return self.catalogue
 
     async def weigh(self) -> Catalogue:
         """Look, and find the names of weights that nobody has looked at yet."""

@@ -2,8 +2,9 @@
 
 Read from what the peer keeps anyway, at the moment of asking: nothing is measured here and nothing
 is waited for. What an engine tells is a second old at most; it begins at nothing with every engine
-process, which Prometheus takes for the reset that it is. What each of them means is said in
-`metric_families.py`.
+process, which Prometheus takes for the reset that it is. Of a peer that has served many models
+there are thousands of lines to spell, and any thread may do that. What each of them means is said
+in `metric_families.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ from .replies import ReplyTally
 from .tally import ModelTally, PeerTally
 
 # Label values and the number that belongs to them.
-_Rows = Iterable[tuple[tuple[str, ...], float]]
+_Row = tuple[tuple[str, ...], float | Spread]
+_Rows = Iterable[_Row]
+# A family's name and all that it tells at one moment.
+_Filled = tuple[str, Sequence[_Row]]
 # What the engines said last, each with its device's name.
 _Told = Sequence[tuple[str, ModelStatus]]
 
@@ -43,7 +47,18 @@ _KINDS: Mapping[Kind, Callable[..., Any]] = {
 }
 
 
-class PeerCollector(Collector):
+class Numbers(Collector):
+    """What one peer tells at one moment."""
+
+    def __init__(self, peer: str, families: Sequence[_Filled]) -> None:
+        self._peer = peer
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        return (_metric(name, rows, self._peer) for name, rows in self._families)
+
+
+class PeerCollector:
     """All families of one peer."""
 
     def __init__(
@@ -62,12 +77,11 @@ class PeerCollector(Collector):
         self._replies = replies
         self._membership = membership
 
-    def collect(self) -> Iterator[Metric]:
-        name = self._membership.view.me.name
-        for family in (*self._own(), *_of_fleet(self._membership)):
-            yield _told_by(name, family)
+    def collect(self) -> Numbers:
+        families = (*self._own(), *_of_fleet(self._membership))
+        return Numbers(self._membership.view.me.name, families)
 
-    def _own(self) -> Iterator[Metric]:
+    def _own(self) -> Iterator[_Filled]:
         health, placement = self._health(), self._placement()
         names = [device.name for device in placement.devices]
         told = [
@@ -83,7 +97,7 @@ class PeerCollector(Collector):
         yield from _of_requests(self._tally)
 
 
-def _of_processes(health: NodeHealth, names: Sequence[str]) -> Iterator[Metric]:
+def _of_processes(health: NodeHealth, names: Sequence[str]) -> Iterator[_Filled]:
     engines = zip(names, health.engines, strict=True)
     children = {**{("engine", name): each for name, each in engines}, ("text", ""): health.text}
     yield _family("cortex_process_up", ((of, _is_up(child)) for of, child in children.items()))
@@ -97,7 +111,7 @@ def _is_up(child: ChildHealth) -> int:
     return int(child.state == "up")
 
 
-def _of_memory(placement: Placement, told: _Told) -> Iterator[Metric]:
+def _of_memory(placement: Placement, told: _Told) -> Iterator[_Filled]:
     budgets = (((device.name,), device.budget_bytes) for device in placement.devices)
     yield _family("cortex_device_memory_budget_bytes", budgets)
     yield _family("cortex_device_memory_bytes", _shares(placement))
@@ -135,7 +149,7 @@ def _kind(name: str) -> str:
     return name.replace(" ", "_")
 
 
-def _of_engines(told: _Told, placement: Placement) -> Iterator[Metric]:
+def _of_engines(told: _Told, placement: Placement) -> Iterator[_Filled]:
     running = (((device, m.model_id), m.num_running) for device, m in told)
     yield _family("cortex_running_requests", running)
     waiting = Counter({(device, m.model_id): m.num_waiting for device, m in told})
@@ -166,7 +180,7 @@ def _by_drafter(told: _Told, counted: Callable[[ModelStatus], tuple[int, int]]) 
         yield (device, status.model_id, "head"), of_head
 
 
-def _of_replies(replies: ReplyTally) -> Iterator[Metric]:
+def _of_replies(replies: ReplyTally) -> Iterator[_Filled]:
     statuses = (((dialect, str(status)), n) for (dialect, status), n in replies.statuses.items())
     yield _family("cortex_requests_total", statuses)
     errors = (((*of, str(status)), n) for (*of, status), n in replies.errors.items())
@@ -178,7 +192,7 @@ def _of_replies(replies: ReplyTally) -> Iterator[Metric]:
         yield _family(name, (((model,), told.spread) for model, told in spreads.items()))
 
 
-def _of_requests(tally: PeerTally) -> Iterator[Metric]:
+def _of_requests(tally: PeerTally) -> Iterator[_Filled]:
     tallies = tally.models
     yield _family(
         "cortex_requests_finished_total",
@@ -197,7 +211,7 @@ def _of_requests(tally: PeerTally) -> Iterator[Metric]:
         yield _family(name, (((model,), spread_of(tally)) for model, tally in tallies.items()))
 
 
-def _of_fleet(membership: Membership) -> Iterator[Metric]:
+def _of_fleet(membership: Membership) -> Iterator[_Filled]:
     states = Counter(peer.state for peer in membership.view.peers)
     known = (((state,), states[state]) for state in typing.get_args(PeerState))
     yield _family("cortex_peers", known)
@@ -224,23 +238,21 @@ _SPREADS: Mapping[str, Callable[[ModelTally], Spread]] = {
 }
 
 
-def _told_by(peer: str, family: Metric) -> Metric:
-    family.samples = [
-        sample._replace(labels={**sample.labels, "peer": peer}) for sample in family.samples
-    ]
-    return family
-
-
 def _buckets(spread: Spread) -> tuple[list[tuple[str, int]], float]:
     """A bucket counts all that is below its bound."""
     bounds = [*map(str, spread.bounds), "+Inf"]
     return list(zip(bounds, accumulate(spread.counts), strict=True)), spread.sum
 
 
-def _family(name: str, rows: Iterable[tuple[tuple[str, ...], float | Spread]]) -> Metric:
+def _family(name: str, rows: _Rows) -> _Filled:
+    return name, tuple(rows)
+
+
+def _metric(name: str, rows: _Rows, peer: str) -> Metric:
     """Of the kind that the table of metrics says."""
     known = _BY_NAME[name]
-    family = _KINDS[known.kind](name, known.words, labels=known.labels)
+    metric = _KINDS[known.kind](name, known.words, labels=(*known.labels, "peer"))
     for labels, value in rows:
-        family.add_metric(labels, *(_buckets(value) if isinstance(value, Spread) else (value,)))
-    return family
+        told = _buckets(value) if isinstance(value, Spread) else (value,)
+        metric.add_metric((*labels, peer), *told)
+    return metric

@@ -27,9 +27,12 @@ def fold(told: dict[str, Any], event: str, news: dict[str, Any]) -> dict[str, An
 
 
 def _with(peers: list[Any], changed: dict[str, Any], asked: str) -> list[Any]:
-    """The peer that is asked stands first, the others by name."""
-    others = [peer for peer in peers if peer["node"] != changed["node"]]
-    return sorted((*others, changed), key=lambda peer: (peer["node"] != asked, peer["name"]))
+    """What is not told again of a peer is as it was. The one that is asked stands first, the others
+    by name.
+    """
+    by_node = {peer["node"]: peer for peer in peers}
+    by_node[changed["node"]] = by_node.get(changed["node"], {}) | changed
+    return sorted(by_node.values(), key=lambda peer: (peer["node"] != asked, peer["name"]))
 
 
 def _aged(peer: dict[str, Any], ages: dict[str, Any]) -> dict[str, Any]:

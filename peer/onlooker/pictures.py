@@ -108,28 +108,32 @@ def read_picture(told: Mapping[str, Any]) -> FleetPicture:
 
 
 class PictureReader:
-    """Reads one picture after the other, and of each only the peers that are told anew: those that
-    are the very same object as in the last one are as they were.
+    """Reads one picture after the other, and of each only what is told anew: peers that are the
+    very same object as in the last one are as they were, and so are lists of what peers store.
     """
 
     def __init__(self) -> None:
         self._asked = ""
         # By the object's identity; it is kept, so that no other takes its place.
         self._known: dict[int, tuple[dict[str, Any], PeerPicture]] = {}
+        self._stored: dict[int, tuple[str, ...]] = {}
 
     def read(self, told: Mapping[str, Any]) -> FleetPicture:
         """Raises ValueError where no peer can have said that."""
         asked = text(told.get("self"))
         known = self._known if asked == self._asked else {}
         peers = [dict_of(peer) for peer in list_of(told.get("peers"))]
-        seen = {id(peer): known.get(id(peer)) or (peer, _peer(peer, asked)) for peer in peers}
+        seen = {id(peer): known.get(id(peer)) or (peer, self._peer(peer, asked)) for peer in peers}
         self._asked, self._known = asked, seen
+        self._stored = {id(told.get("stored")): peer.stored for told, peer in seen.values()}
         picture = read(FleetPicture, {**told, "peers": []})
         return replace(picture, peers=tuple(seen[id(peer)][1] for peer in peers))
 
-
-def _peer(told: dict[str, Any], asked: str) -> PeerPicture:
-    keys = dict_of(told.get("keys", {}))
-    more = {"is_asked": told.get("node") == asked}
-    more |= {"key_used": keys.get("used"), "keys_held": keys.get("held")}
-    return read(PeerPicture, told | more)
+    def _peer(self, told: dict[str, Any], asked: str) -> PeerPicture:
+        keys = dict_of(told.get("keys", {}))
+        more = {"is_asked": told.get("node") == asked}
+        more |= {"key_used": keys.get("used"), "keys_held": keys.get("held")}
+        stored = self._stored.get(id(told.get("stored")))
+        if stored is None:
+            return read(PeerPicture, told | more)
+        return replace(read(PeerPicture, told | more | {"stored": None}), stored=stored)

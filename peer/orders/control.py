@@ -23,7 +23,7 @@ from ..node import Node
 from ..observing.log_ring import LogPage
 from ..placement.plan import LoadWish, Planned
 from ..placement.planning import Known, known_by, plan_load
-from ..routing.catalogue import FleetCatalogue, FleetModel, unite
+from ..routing.catalogue import FleetCatalogue, FleetModel, Uniter
 from .anywhere import Anywhere
 from .desk import OrderDesk
 from .facts import Describe, HappeningList, PeerFacts, ReadLog, WatchHappenings
@@ -63,6 +63,7 @@ class Control:
         self._desk = desk
         self._membership = membership
         self._reach = Reach(desk, hops, first_word_s)
+        self._uniter = Uniter()
 
     @property
     def view(self) -> FleetView:
@@ -95,7 +96,8 @@ class Control:
         return model
 
     def _united(self) -> FleetCatalogue:
-        return unite(self._node.stored, self.view, self._node.shelf.catalogue.unserved)
+        own, unserved = self._node.stored, self._node.shelf.catalogue.unserved
+        return self._uniter.unite(own, self.view, unserved)
 
     async def plan(
         self,

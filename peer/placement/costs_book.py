@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import statistics
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -24,8 +24,8 @@ from cortex.engine.messages import Loaded
 
 from ..config import PeerConfig
 from ..devices.hardware import read_hardware
-from ..fleet.view import FleetView, PeerView
-from ..gossip.ids import ModelId
+from ..fleet.view import FleetView, StoredModel
+from ..gossip.ids import ModelId, NodeId
 from ..learned_file import read_part, write_part
 from ..private_file import write_private
 from ..types import ModelInfo
@@ -88,7 +88,8 @@ class CostsBook:
         self._unnamed: dict[Hashable, ModelCosts] = {}
         # What loads elsewhere were larger by.
         self._others: dict[ModelId, ModelCosts] = {}
-        self._peers: dict[object, PeerView] = {}
+        # Of each peer, what it stores where it has a device of this kind.
+        self._seen: dict[NodeId, tuple[StoredModel, ...]] = {}
         self._has_new_costs = self._has_new_ratios = False
         self.num_changes = 0
 
@@ -151,16 +152,19 @@ class CostsBook:
         nothing.
         """
         for peer in view.peers:
-            if not peer.is_self and self._peers.get(peer.node) is not peer:
-                self._peers[peer.node] = peer
-                kinds = {device_kind(device.name) for device in peer.devices}
-                stored = peer.stored if self._kind in kinds else ()
-                for each in stored:
-                    if each.costs is not None and each.costs.num_learned:
-                        self.num_changes += self._others.get(each.model) != each.costs
-                        _put(self._others, each.model, each.costs)
-        for node in self._peers.keys() - {peer.node for peer in view.peers}:
-            del self._peers[node]
+            is_alike = any(device_kind(device.name) == self._kind for device in peer.devices)
+            stored = peer.stored if is_alike and not peer.is_self else ()
+            if self._seen.get(peer.node) is not stored:
+                self._seen[peer.node] = stored
+                self._learn_elsewhere(stored)
+        for node in self._seen.keys() - {peer.node for peer in view.peers}:
+            del self._seen[node]
+
+    def _learn_elsewhere(self, stored: Iterable[StoredModel]) -> None:
+        for each in stored:
+            if each.costs is not None and each.costs.num_learned:
+                self.num_changes += self._others.get(each.model) != each.costs
+                _put(self._others, each.model, each.costs)
 
     def _corrected(self, model: ModelInfo, costs: ModelCosts) -> ModelCosts:
         ratios = self._ratios.get(self._key(model))

@@ -7,6 +7,7 @@ named yet is offered by it alone, and only where the name is free.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -85,7 +86,8 @@ class FleetCatalogue:
         """The model that a name means. Raises ModelNotFound, with the nearest ids as the hint."""
         model = self.known(name, names)
         if model is None:
-            raise of_fleet(tuple(map(_plain, self.models)), self.unserved).unknown(name)
+            listed = tuple(names.listed(tuple(map(_plain, self.models))))
+            raise of_fleet(listed, self.unserved).unknown(name)
         return model
 
     def _variant(self, name: str) -> FleetModel | None:
@@ -118,17 +120,37 @@ def unite(
     return FleetCatalogue(tuple(in_order), variants, held_by, unserved)
 
 
+class Uniter:
+    """`unite`, which is done again only where a disk has changed, or a peer has come or gone: views
+    change with all that peers do.
+    """
+
+    def __init__(self) -> None:
+        self._newest: tuple[list[object], FleetCatalogue] | None = None
+
+    def unite(
+        self, own: Sequence[ModelInfo], view: FleetView, unserved: Mapping[str, Unserved]
+    ) -> FleetCatalogue:
+        parts: list[object] = [own, unserved, view.self_node]
+        for peer in _others_here(view):
+            parts += peer.node, peer.stored
+        if self._newest is None or not _are_same(self._newest[0], parts):
+            self._newest = parts, unite(own, view, unserved)
+        return self._newest[1]
+
+
+def _are_same(before: Sequence[object], after: Sequence[object]) -> bool:
+    return len(before) == len(after) and all(map(operator.is_, before, after))
+
+
 def whereabouts(model: FleetModel, view: FleetView, eta_s: Eta) -> Iterator[Whereabouts]:
+    whole_s = eta_s(model.weights, model.size_bytes)
     for holder in model.holders:
         peer = view.peer(holder.node)
         if peer is not None:
             warmth = warmth_at(peer, model.weights)
-            yield Whereabouts(
-                peer.name,
-                warmth,
-                None if warmth == "warm" else eta_s(model.weights, model.size_bytes),
-                any(one.is_pinned for one in peer.placed if one.model == model.weights),
-            )
+            is_pinned = any(one.is_pinned for one in peer.placed if one.model == model.weights)
+            yield Whereabouts(peer.name, warmth, None if warmth == "warm" else whole_s, is_pinned)
 
 
 def warmth_at(peer: PeerView, weights: ModelId) -> Warmth:
@@ -161,11 +183,15 @@ def _offers(own: Iterable[ModelInfo], view: FleetView) -> Iterator[FleetModel]:
         holder = Holder(view.self_node, one.id, one.context_length)
         about = one.size_bytes, one.context_length, one.capabilities, one.created_s
         yield FleetModel(one.id, ModelId(one.weights), *about, (holder,))
-    for peer in view.peers:
-        for each in () if peer.is_self or peer.is_gone else peer.stored:
+    for peer in _others_here(view):
+        for each in peer.stored:
             holder = Holder(peer.node, each.id, each.context_tokens)
             about = each.size_bytes, each.context_tokens, each.capabilities, each.created_s
             yield FleetModel(each.id, each.model, *about, (holder,))
+
+
+def _others_here(view: FleetView) -> Iterator[PeerView]:
+    return (peer for peer in view.peers if not (peer.is_self or peer.is_gone))
 
 
 def _key(offer: FleetModel) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,7 @@ class LoadHistory:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._models: dict[ModelId, _Loads] = {}
+        self._s_per_byte: float | None = None
         self._sizes_bytes: dict[ModelId, int] = {}
         self._peers: dict[NodeId, PeerView] = {}
         self._own = HERE
@@ -67,6 +69,7 @@ class LoadHistory:
         try:
             kept = msgspec.convert(read_part(self._path, _KEY), dict[str, _Loads])
             self._models = {ModelId(bytes.fromhex(name)): each for name, each in kept.items()}
+            self._s_per_byte = _s_per_byte(self._models.values())
         except (msgspec.ValidationError, ValueError):
             pass
 
@@ -88,6 +91,7 @@ class LoadHistory:
         self._models[model] = _Loads(size_bytes, newest, by_node)
         while len(self._models) > _MAX_MODELS:
             del self._models[next(iter(self._models))]
+        self._s_per_byte = _s_per_byte(self._models.values())
         self._has_news = True
 
     def eta_s(self, model: ModelId, size_bytes: int = 0) -> float | None:
@@ -96,12 +100,9 @@ class LoadHistory:
         if known is not None and known.seconds:
             return statistics.median(known.seconds)
         size_bytes = size_bytes or self._sizes_bytes.get(model, 0)
-        per_byte = [
-            statistics.median(each.seconds) / each.size_bytes
-            for each in self._models.values()
-            if each.seconds and each.size_bytes
-        ]
-        return statistics.median(per_byte) * size_bytes if per_byte and size_bytes else None
+        if self._s_per_byte is None or not size_bytes:
+            return None
+        return self._s_per_byte * size_bytes
 
     def eta_at_s(self, node: NodeId, model: ModelId, size_bytes: int = 0) -> float | None:
         """How long a load takes at that peer, as far as that is known, and else in this fleet."""
@@ -114,9 +115,11 @@ class LoadHistory:
         """Learn from what other peers show. A peer that shows nothing new costs nothing."""
         self._own = view.self_node
         for peer in view.peers:
-            if self._peers.get(peer.node) is not peer:
+            before = self._peers.get(peer.node)
+            if before is not peer:
                 self._peers[peer.node] = peer
-                self._see_sizes(peer)
+                if before is None or before.stored is not peer.stored:
+                    self._see_sizes(peer)
                 if not peer.is_self:
                     self._see_loads(peer, now_s)
         for node in self._peers.keys() - {peer.node for peer in view.peers}:
@@ -144,6 +147,15 @@ class LoadHistory:
     def _forget(self, node: NodeId, keeping: set[ModelId]) -> None:
         for key in [key for key in self._began_s if key[0] == node and key[1] not in keeping]:
             del self._began_s[key]
+
+
+def _s_per_byte(models: Iterable[_Loads]) -> float | None:
+    per_byte = [
+        statistics.median(each.seconds) / each.size_bytes
+        for each in models
+        if each.seconds and each.size_bytes
+    ]
+    return statistics.median(per_byte) if per_byte else None
 
 
 def remaining_s(whole_s: float | None, elapsed_s: float, share: float) -> float | None:

@@ -7,7 +7,6 @@ they have: before that, and while the peer that had it is gone, it may be there 
 from __future__ import annotations
 
 import dataclasses
-import operator
 from collections.abc import Callable, Iterable
 
 from cortex.engine.errors import CortexError, ModelNotFound
@@ -16,12 +15,11 @@ from cortex.engine.types import ChatRequest
 from ..errors import ModelAway
 from ..fleet.membership import Membership
 from ..fleet.view import FleetView, PeerView
-from ..models.catalogue import of_fleet
 from ..models.eyes import check_sees
 from ..models.names import ModelNames
 from ..node import Node
 from ..types import ModelInfo
-from .catalogue import Eta, FleetCatalogue, FleetModel, to_info, unite
+from .catalogue import Eta, FleetCatalogue, FleetModel, Uniter, to_info, unite
 
 # A peer that has been silent for longer is not waited for.
 _GONE_S = 600.0
@@ -37,7 +35,7 @@ class Offers:
         self._membership = membership
         self._eta_s = eta_s
         self._clock = clock
-        self._united: tuple[tuple[object, ...], FleetCatalogue] | None = None
+        self._uniter = Uniter()
 
     @property
     def _names(self) -> ModelNames:
@@ -52,18 +50,12 @@ class Offers:
 
     async def model(self, name: str) -> ModelInfo:
         """One of `models`, or a variant by its full name. Raises ModelNotFound, or ModelAway."""
-        models = await self.models()
-        listed = next((model for model in models if model.id == name), None)
-        if listed is not None:
-            return listed
-        variant = self._catalogue().known(name, self._names)
-        if variant is not None:
-            view = self._membership.view
-            return dataclasses.replace(to_info(variant, view, self._eta_s), id=name)
+        await self._local.models()
         try:
-            return of_fleet(models, self._catalogue().unserved).find(name)
+            model = self._catalogue().named(name, self._names)
         except ModelNotFound as error:
             raise self._why_not(name, error) from None
+        return dataclasses.replace(to_info(model, self._membership.view, self._eta_s), id=name)
 
     async def find(self, name: str) -> FleetModel:
         """The model that a name means. Raises ModelNotFound, or ModelAway."""
@@ -92,10 +84,8 @@ class Offers:
         check_sees(model.id, request, self.suggestion(), sees_images=model.sees_images)
 
     def _catalogue(self) -> FleetCatalogue:
-        parts = self._local.stored, self._membership.view, self._local.shelf.catalogue.unserved
-        if self._united is None or any(map(operator.is_not, self._united[0], parts)):
-            self._united = parts, unite(*parts)
-        return self._united[1]
+        own, unserved = self._local.stored, self._local.shelf.catalogue.unserved
+        return self._uniter.unite(own, self._membership.view, unserved)
 
     def _why_not(self, name: str, unknown: ModelNotFound) -> CortexError:
         view = self._membership.view

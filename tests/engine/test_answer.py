@@ -23,7 +23,15 @@ from cortex.engine.stream import (
     ToolCallEnd,
 )
 from cortex.engine.tokenizer import Tokenizer
-from cortex.engine.types import Prompt, ReplyFormat, Sampling, TokenScores, Tool
+from cortex.engine.types import (
+    Prompt,
+    ReplyFormat,
+    Sampling,
+    ScoredToken,
+    TokenLogprob,
+    TokenScores,
+    Tool,
+)
 
 _FOLDER = Path(__file__).parents[2] / "engine" / "assets" / "fake"
 _TOKENIZER = Tokenizer(_FOLDER / "tokenizer.json")
@@ -106,6 +114,36 @@ def test_log_probabilities_are_told_of_words_alone() -> None:
         for entry in answer.spell(token_id, TokenScores(-0.5, ())):
             told += entry.token.data
     assert told == b"Yes."
+
+
+def test_a_control_token_among_the_words_is_told_as_none_of_their_text() -> None:
+    answer = AnswerText(_TOKENIZER, Prompt((1,), (), (), Sampling(7), 1000, (), ()))
+    told: dict[bytes, bool] = {}
+    for token_id in _TOKENIZER.encode("a<|im_end|>"):
+        answer.push(token_id)
+        for entry in answer.spell(token_id, TokenScores(-0.5, ())):
+            told[entry.token.data] = entry.is_skipped
+    assert told == {b"a": False, b"<|im_end|>": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_skipped"),
+    [("Hi<|eot_id|>", True), ("<|begin_of_text|>Hi<|eot_id|>", False)],
+)
+def test_of_an_echoed_prompt_only_a_beginning_that_its_text_has_not_is_none_of_it(
+    golden: Path, text: str, is_skipped: bool
+) -> None:
+    tokenizer = Tokenizer(golden / "llama" / "tokenizer.json")
+    token_ids = tuple(tokenizer.encode_raw(text))
+    answer = AnswerText(tokenizer, Prompt(token_ids, (), (), Sampling(7), 1000, (), (), echo=text))
+
+    told = answer.spell_prompt([TokenScores(-0.5, ((5, -0.25),))] * (len(token_ids) - 1))
+
+    assert told[0] == TokenLogprob(ScoredToken(b"<|begin_of_text|>", None), (), is_skipped)
+    assert [entry.is_skipped for entry in told[1:]] == [False] * (len(token_ids) - 1)
+    shown = b"".join(entry.token.data for entry in told if not entry.is_skipped)
+    assert shown.decode() == text
+    assert told[1].top == (ScoredToken(tokenizer.token_bytes(5), -0.25),)
 
 
 @pytest.mark.parametrize("stop", ["hm", '"a"', "name", "\n</think>", "x\u00e9"])

@@ -33,7 +33,6 @@ from cortex.engine.types import (
     ImagePart,
     Message,
     RawText,
-    RawTokens,
     ReasoningWish,
     Sampling,
     SamplingWish,
@@ -272,8 +271,6 @@ def test_the_count_is_the_length_of_the_prompt_whether_or_not_it_fits() -> None:
             Message("tool", shown, tool_call_id="c1"),
             tools=(Tool("look", "", "{}"),),
         ),
-        raw("Hello, world"),
-        raw((5, 7, 9)),
     ]
     for request in requests:
         prompt = build_prompt(_SEEING, request, 4096).prompt
@@ -494,54 +491,8 @@ def test_tool_turns_reach_the_prompt() -> None:
     assert "<tool_response>\n2\n</tool_response>" in text
 
 
-def raw(prompt: str | tuple[int, ...], **fields: Any) -> ChatRequest:
-    given = RawText(prompt) if isinstance(prompt, str) else RawTokens(prompt)
-    return replace(ask(), messages=(), raw=given, **fields)
-
-
-def test_a_raw_text_is_encoded_as_it_stands_and_spells_no_control_token() -> None:
-    plain = build_prompt(_BLIND, raw("Hello, world"), 4096).prompt
-    assert _BLIND.tokenizer.decode(plain.token_ids) == "Hello, world"
-    spelt = build_prompt(_BLIND, raw("<|im_start|>user"), 4096).prompt
-    assert _IM_START not in spelt.token_ids
-    assert _BLIND.tokenizer.decode(spelt.token_ids) == "<|im_start|>user"
-
-
-def test_a_raw_text_may_ask_for_its_middle_in_the_models_own_marks() -> None:
-    """They are not among the control tokens of their files."""
-    text = "<|fim_prefix|>a = <|fim_suffix|>print(a)<|fim_middle|>"
-    file = json.loads((_GOLDEN / "qwen3_5_text" / "tokenizer.json").read_text())
-    ids = {token["content"]: token["id"] for token in file["added_tokens"]}
-    token_ids = build_prompt(_BLIND, raw(text), 4096).prompt.token_ids
-    marks = ("prefix", "suffix", "middle")
-    assert [i for i in token_ids if i in ids.values()] == [ids[f"<|fim_{m}|>"] for m in marks]
-    assert _BLIND.tokenizer.decode(token_ids) == text
-
-
-def test_raw_token_ids_are_the_prompt_control_tokens_too() -> None:
-    assert build_prompt(_BLIND, raw((_IM_START, 5, 7)), 4096).prompt.token_ids == (_IM_START, 5, 7)
-
-
-@pytest.mark.parametrize("token_ids", [(), (-1,), (5, 10**9)])
-def test_raw_token_ids_outside_the_vocabulary_are_refused(token_ids: tuple[int, ...]) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        build_prompt(_BLIND, raw(token_ids), 4096)
-    assert caught.value.param == "prompt"
-
-
-def test_a_picture_place_among_raw_token_ids_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="place of a picture"):
-        build_prompt(_SEEING, raw((5, _PAD)), 4096)
-
-
-def test_a_raw_prompt_over_the_context_is_named_as_the_prompt() -> None:
-    with pytest.raises(ContextLengthExceeded) as caught:
-        build_prompt(_BLIND, raw((5,) * 20), 16)
-    assert caught.value.param == "prompt"
-
-
 def test_wishes_to_the_decoder_reach_the_prompt() -> None:
-    request = raw((5,), logit_bias=((3, -2.5),), top_logprobs=4, min_tokens=2)
+    request = ask(user("a"), logit_bias=((3, -2.5),), top_logprobs=4, min_tokens=2)
     prompt = build_prompt(_BLIND, request, 4096).prompt
     assert prompt.sampling.logit_bias == ((3, -2.5),)
     assert (prompt.top_logprobs, prompt.min_tokens) == (4, 2)
@@ -561,7 +512,7 @@ def test_wishes_to_the_decoder_reach_the_prompt() -> None:
 )
 def test_wishes_out_of_range_are_refused_by_name(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        build_prompt(_BLIND, raw((5,), **fields), 4096)
+        build_prompt(_BLIND, ask(user("a"), **fields), 4096)
     assert caught.value.param == param
 
 
@@ -571,15 +522,6 @@ def test_choices_draw_from_seeds_of_their_own_and_the_first_as_if_alone() -> Non
     assert seeds[0] == sampling.seed
     assert len(set(seeds)) == 32
     assert all(0 <= seed < 2**63 for seed in seeds)
-
-
-def test_the_echo_of_a_prompt_is_its_text() -> None:
-    text = "Hello, <|im_start|>"
-    assert build_prompt(_BLIND, raw(text, echo=True), 4096).prompt.echo == text
-    token_ids = (_IM_START, *_BLIND.tokenizer.encode("user"))
-    spelt = build_prompt(_BLIND, raw(token_ids, echo=True), 4096).prompt.echo
-    assert spelt == "<|im_start|>user"
-    assert build_prompt(_BLIND, raw(text), 4096).prompt.echo == ""
 
 
 def test_what_an_answer_has_to_be_travels_with_its_prompt() -> None:

@@ -81,6 +81,32 @@ def test_text_in_pieces_gives_the_tokens_of_the_whole_first_and_again(parts: lis
     assert [_TOKENIZER.encode(text), _TOKENIZER.encode(text)] == [whole, whole]
 
 
+@given(_HOSTILE)
+def test_a_raw_text_is_read_as_the_reference_reads_it(text: str) -> None:
+    assert _TOKENIZER.encode_raw(text) == _WHOLE.encode(text).ids
+
+
+def test_of_the_marks_around_a_text_only_those_in_front_begin_a_raw_one(tmp_path: Path) -> None:
+    plain = json.loads((_CHAT / "tokenizer.json").read_text())
+    around = [
+        {"SpecialToken": {"id": name, "type_id": 0}} for name in ("<|im_start|>", "<|im_end|>")
+    ]
+    frame = [around[0], around[0], {"Sequence": {"id": "A", "type_id": 0}}, around[1]]
+    ids = {"<|im_start|>": 1001, "<|im_end|>": 1002}
+    known = {name: {"id": name, "ids": [i], "tokens": [name]} for name, i in ids.items()}
+    plain["post_processor"] = {
+        "type": "TemplateProcessing", "single": frame, "pair": frame, "special_tokens": known,
+    }  # fmt: skip
+    (tmp_path / "tokenizer.json").write_text(json.dumps(plain))
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json")
+    hello = _TOKENIZER.encode("Hello")
+
+    assert tokenizer.encode_framed("Hello") == [1001, 1001, *hello, 1002]
+    assert tokenizer.encode_raw("Hello") == [1001, 1001, *hello]
+    assert tokenizer.encode_raw("<|im_start|>" * 2 + "Hello") == [1001, 1001, *hello]
+    assert tokenizer.encode_raw("<|im_start|>Hello") == [1001, 1001, 1001, *hello]
+
+
 @pytest.mark.parametrize(
     ("spelling", "flags"),
     [

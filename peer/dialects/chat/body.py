@@ -13,7 +13,7 @@ from msgspec import Meta, Raw, field
 from cortex.engine.types import MAX_TOP_LOGPROBS
 
 from ..content import Part
-from ..offered_tools import CustomTool, FunctionTool, Schema
+from ..offered_tools import CustomTool, FunctionTool
 from ..sampling import DecoderFields, EffortName, TokenCount
 
 _ANY_OBJECT = {"type": "object"}
@@ -75,27 +75,6 @@ class ChosenTool(msgspec.Struct):
     allowed_tools: AllowedTools | None = None
 
 
-class JsonSchema(msgspec.Struct):
-    name: str | None = None
-    schema: Schema = field(default_factory=Raw)
-
-
-class ResponseFormat(msgspec.Struct):
-    type: str
-    json_schema: JsonSchema | None = None
-    # Beside json_object, as some servers take it.
-    schema: Schema = field(default_factory=Raw)
-
-
-class StructuredOutputs(msgspec.Struct):
-    """What the answer has to be, in one of these ways; an extension of the dialect."""
-
-    json: Schema = field(default_factory=Raw)
-    regex: str | None = None
-    choice: list[str] | None = None
-    grammar: Annotated[str, Meta(description="A Lark grammar.")] | None = None
-
-
 class ChatBody(DecoderFields, kw_only=True):
     """What is asked of a chat model. Fields that are not listed are ignored."""
 
@@ -104,8 +83,6 @@ class ChatBody(DecoderFields, kw_only=True):
     tools: list[ChatTool] | None = None
     tool_choice: str | ChosenTool | None = None
     parallel_tool_calls: bool | None = None
-    response_format: ResponseFormat | None = None
-    structured_outputs: StructuredOutputs | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     reasoning_effort: EffortName | None = None

@@ -13,7 +13,6 @@ from .. import sampling
 from ..asked import Arrival, Asked
 from ..decoding import names_in, object_text, read_body, refuse
 from .body import ChatBody
-from .grammar import read_grammar
 from .messages import read_messages
 from .reply import ChatTeller
 from .tools import read_tools
@@ -37,7 +36,6 @@ def parse_chat(body: bytes, arrival: Arrival) -> Asked[ChatTeller]:
         messages=read_messages(asked.messages, arrival.limits),
         tools=offered.tools,
         tool_choice=offered.choice,
-        grammar=read_grammar(asked),
         reasoning=ReasoningWish(effort=sampling.read_effort(asked.reasoning_effort)),
         max_tokens=_read_max_tokens(asked),
         template_kwargs=_read_template_kwargs(asked),

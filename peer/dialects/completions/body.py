@@ -15,7 +15,14 @@ _MAX_LOGPROBS = 5
 class CompletionBody(DecoderFields, kw_only=True):
     """A prompt to be continued, without any template. Fields that are not listed are ignored."""
 
-    prompt: PromptField
+    prompt: Annotated[
+        PromptField,
+        Meta(
+            description="A text begins with the mark that the model's tokenizer puts before one,"
+            " and the control tokens that it spells are read as such. Token ids are taken as they"
+            " are."
+        ),
+    ]
     # None at all: the prompt is read, and told again where an echo is asked for.
     max_tokens: Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)] | None = None
     logprobs: Annotated[int, Meta(ge=0, le=_MAX_LOGPROBS)] | None = None

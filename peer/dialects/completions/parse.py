@@ -1,7 +1,7 @@
 """The plain completions dialect, inwards: a body becomes one ChatRequest for each of its prompts.
 
-No chat template is applied. Text is encoded as plain text, in which control tokens cannot be
-spelt; who wants those sends token ids.
+No chat template is applied: the prompt is all the client's own, with the control tokens that it
+spells.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def parse_completion(body: bytes, arrival: Arrival) -> Asked[CompletionTeller]:
 
 
 def _refuse_what_is_not_built(asked: CompletionBody, num_choices: int) -> None:
-    sampling.refuse_names_of_others(asked, ", to /v1/chat/completions")
+    sampling.refuse_names_of_others(asked)
     if asked.suffix:
         sampling.unsupported(
             "suffix",

@@ -63,7 +63,8 @@ class _Place:
         offsets: list[int] = []
         for entry in logprobs:
             offsets.append(self._num_chars)
-            self._num_chars += len(self._decoder.decode(entry.token.data))
+            if not entry.is_skipped:
+                self._num_chars += len(self._decoder.decode(entry.token.data))
         return {
             "tokens": [shown(entry.token) for entry in logprobs],
             "token_logprobs": [entry.token.logprob for entry in logprobs],

@@ -16,10 +16,11 @@ from typing import IO, Any
 
 import pytest
 
+from cortex.engine.bounds import MAX_SCHEMA_BYTES
 from cortex.engine.errors import EngineFailed, InvalidRequest
 from cortex.engine.grammars import checking
 from cortex.engine.grammars.checking import SPENT, GrammarTrial, TrialBudget, worded
-from cortex.engine.grammars.schemas import MAX_SCHEMA_BYTES, MAX_SCHEMA_NODES, read_schema
+from cortex.engine.grammars.schemas import MAX_SCHEMA_NODES, read_schema
 from cortex.engine.grammars.trial import bound
 
 # A busy machine may be slow, but not so slow.

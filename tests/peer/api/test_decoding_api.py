@@ -211,6 +211,18 @@ async def test_streamed_completions_join_to_the_whole_ones(make_config: MakeConf
         assert offsets == list(range(8))
 
 
+async def test_offsets_of_tokens_are_those_of_the_text_where_it_leaves_some_out(
+    make_config: MakeConfig,
+):
+    async with asking(make_config) as (_, session):
+        wish = {"logit_bias": {"65": 100, "258": 100}, "ignore_eos": True, "max_tokens": 32}
+        [choice] = (await post(session, PLAIN, **wish, logprobs=0))["choices"]
+        tokens, offsets = (choice["logprobs"][name] for name in ("tokens", "text_offset"))
+        assert set(tokens) == {"A", "<|im_end|>"}
+        assert choice["text"] == "A" * tokens.count("A")
+        assert offsets == [tokens[:at].count("A") for at in range(len(tokens))]
+
+
 @pytest.mark.parametrize("logprobs", [None, 0, 2])
 async def test_an_echoed_prompt_begins_every_choice(make_config: MakeConfig, logprobs: int | None):
     async with asking(make_config) as (_, session):

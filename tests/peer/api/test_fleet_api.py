@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
+from msgspec import structs
 
 from cortex.peer.api import onlookers
 from cortex.peer.api.app import make_app
 from cortex.peer.bounds.limits import ConnectionLimits
 from cortex.peer.config import PeerConfig
 from cortex.peer.fleet.membership import GossipCounters
-from cortex.peer.fleet.rendering import news, render_view
+from cortex.peer.fleet.rendering import Rendered, Renderer
 from cortex.peer.fleet.view import (
     DeviceView,
     FleetView,
@@ -119,8 +120,12 @@ async def events_of(reply: ClientResponse) -> AsyncIterator[tuple[str, Any]]:
             yield name, json.loads(value)
 
 
+def rendered(*peers: PeerView, **changes: Any) -> Rendered:
+    return Renderer().render(replace(VIEW, peers=peers, **changes))
+
+
 def test_a_view_is_told_with_every_number_in_its_unit() -> None:
-    told = render_view(VIEW, 0.0)
+    told = rendered(*VIEW.peers).whole(0.0)
     assert (told["fleet"], told["self"], told["notices"]) == (
         "3fa2c1d0",
         A.hex(),
@@ -161,33 +166,58 @@ def test_a_view_is_told_with_every_number_in_its_unit() -> None:
 
 
 def test_ages_grow_while_a_view_is_held() -> None:
-    told = render_view(
-        replace(VIEW, peers=tuple(replace(peer, made_s=100.0) for peer in VIEW.peers)), 103.0
-    )
+    held = rendered(*(replace(peer, made_s=100.0) for peer in VIEW.peers))
+    told = held.whole(103.0)
     assert told["peers"][0]["load"]["age_s"] == 3.5
     assert [peer["silent_s"] for peer in told["peers"]] == [0.0, 3.4]
-    assert list(news(render_view(VIEW, 0.0), told)) == []
+    assert held.ages(103.0) == {A.hex(): [0.0, 3.5], B.hex(): [3.4, None]}
+    assert list(held.news(rendered(*VIEW.peers), 103.0)) == []
 
 
 def test_a_peer_is_loading_where_one_of_its_models_is() -> None:
     placed = (replace(ATLAS.placed[0], state="loading", percent=74),)
     views = [replace(ATLAS, placed=placed), replace(ATLAS, placed=placed, state="suspect")]
-    told = [render_view(replace(VIEW, peers=(one,)), 0.0)["peers"][0] for one in views]
+    told = [rendered(one).whole(0.0)["peers"][0] for one in views]
     assert [peer["state"] for peer in told] == ["loading", "suspect"]
     assert told[0]["models"][0]["percent"] == 74
 
 
 def test_news_tells_what_changed_and_nothing_else() -> None:
-    before = render_view(VIEW, 0.0)
+    before = rendered(*VIEW.peers)
     late = replace(BOREA, state="suspect")
-    assert list(news(before, before)) == []
-    [(name, peer)] = news(before, render_view(replace(VIEW, peers=(ATLAS, late)), 0.0))
+    assert list(before.news(before, 0.0)) == []
+    [(name, peer)] = rendered(ATLAS, late).news(before, 0.0)
     assert (name, peer["name"], peer["state"]) == ("peer", "borea", "suspect")
-    alone = render_view(replace(VIEW, peers=(ATLAS,), notices=()), 0.0)
-    assert list(news(before, alone)) == [("gone", {"node": B.hex()}), ("notices", {"notices": []})]
-    assert [name for name, _ in news(alone, before)] == ["peer", "notices"]
-    other = render_view(replace(VIEW, fleet="0"), 0.0)
-    assert list(news(before, other)) == [("snapshot", other)]
+    alone = rendered(ATLAS, notices=())
+    news: list[tuple[str, Any]] = [("gone", {"node": B.hex()}), ("notices", {"notices": []})]
+    assert list(alone.news(before, 0.0)) == news
+    assert [name for name, _ in before.news(alone, 0.0)] == ["peer", "notices"]
+    other = rendered(*VIEW.peers, fleet="0")
+    assert list(other.news(before, 0.0)) == [("snapshot", other.whole(0.0))]
+
+
+def test_what_a_peer_stores_is_told_again_only_where_that_has_changed() -> None:
+    before = rendered(*VIEW.peers)
+    busier = replace(ATLAS, load=structs.replace(LOAD, num_inflight=4))
+    [(_, peer)] = rendered(busier, BOREA).news(before, 0.0)
+    assert (peer["load"]["inflight"], "stored" in peer) == (4, False)
+    [(_, peer)] = rendered(replace(busier, stored=()), BOREA).news(before, 0.0)
+    assert (peer["load"]["inflight"], peer["stored"]) == (4, [])
+    [(_, peer)] = before.news(rendered(BOREA), 0.0)
+    assert [model["id"] for model in peer["stored"]] == ["qwen"], "nobody was told of it before"
+
+
+def test_only_what_is_new_in_a_view_is_rendered_for_however_many_look_on() -> None:
+    renderer = Renderer()
+    first = renderer.render(VIEW)
+    assert renderer.render(VIEW) is first
+    busier = replace(ATLAS, load=structs.replace(LOAD, num_inflight=4))
+    after = renderer.render(replace(VIEW, peers=(busier, BOREA)))
+    assert after.peers[B] is first.peers[B]
+    assert after.peers[A]["stored"] is first.peers[A]["stored"]
+    assert after.peers[A]["load"]["inflight"] == 4
+    emptied = renderer.render(replace(VIEW, peers=(replace(busier, stored=()),)))
+    assert emptied.peers[A]["stored"] == []
 
 
 async def test_a_stream_begins_with_all_and_goes_on_with_changes_and_ages(

@@ -104,7 +104,7 @@ BODIES: dict[str, list[Json]] = {
     "/v1/completions": [
         {
             "model": "fake",
-            "prompt": ["hello", "you"],
+            "prompt": ["hello<|im_end|>", "you"],
             "max_tokens": 3,
             "temperature": 0.5,
             "top_p": 0.5,
@@ -119,6 +119,8 @@ BODIES: dict[str, list[Json]] = {
             "frequency_penalty": 0.1,
             "presence_penalty": 0.1,
             "stream_options": None,
+            "response_format": {"type": "text"},
+            "structured_outputs": {"choice": ["a", "b"]},
             "user": "u",
         },
         {"model": "fake", "prompt": [[1, 2], [3]], "max_tokens": 2},

@@ -73,6 +73,25 @@ async def test_every_dialect_gets_json_of_its_schema(make_config: MakeConfig) ->
         check(message["content"][-1]["text"])
 
 
+async def test_plain_completions_are_held_to_what_is_asked_behind_their_echo(
+    make_config: MakeConfig,
+) -> None:
+    async with asked(make_config()) as post:
+        wish: dict[str, Any] = {"prompt": ["The total: ", "Again: "], "echo": True}
+        status, reply = await post("/v1/completions", response_format=FORMAT, **wish)
+        assert status == 200, reply
+        for prompt, choice in zip(wish["prompt"], reply["choices"], strict=True):
+            assert choice["text"].startswith(prompt)
+            check(choice["text"].removeprefix(prompt))
+        status, reply = await post(
+            "/v1/completions", prompt="Yes or no? ", structured_outputs={"choice": ["yes", "no"]}
+        )
+        assert status == 200, reply
+        assert reply["choices"][0]["text"] in ("yes", "no")
+        status, reply = await post("/v1/completions", prompt="a", structured_outputs={"regex": "("})
+        assert (status, reply["error"]["param"]) == (400, "structured_outputs.regex")
+
+
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "pay"}}])
 async def test_a_call_that_must_come_comes(make_config: MakeConfig, choice: Any) -> None:
     async with asked(make_config()) as post:
@@ -128,6 +147,49 @@ async def test_a_bad_schema_is_refused_before_a_stream_begins(
         assert error["type"] == "invalid_request_error"
         assert error["param"] == "response_format.json_schema.schema"
         assert reason in error["message"]
+
+
+LONG = "a" * (256 * 1024 + 1)
+LONG_SCHEMA = {"enum": [LONG]}
+TOO_LONG: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "/v1/completions",
+        {"prompt": ["a"] * 32, "structured_outputs": {"regex": LONG}},
+        "structured_outputs.regex",
+    ),
+    (
+        "/v1/chat/completions",
+        {"messages": TURNS, "structured_outputs": {"choice": [LONG]}},
+        "structured_outputs.choice",
+    ),
+    (
+        "/v1/messages",
+        {
+            "messages": TURNS,
+            "output_config": {"format": {"type": "json_schema", "schema": LONG_SCHEMA}},
+        },
+        "output_config.format.schema",
+    ),
+    (
+        "/v1/responses",
+        {
+            "input": "a",
+            "text": {"format": {"type": "json_schema", "name": "x", "schema": LONG_SCHEMA}},
+        },
+        "text.format.schema",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "wish", "param"), TOO_LONG)
+async def test_a_form_over_its_limit_is_refused_before_anything_is_done_for_its_prompts(
+    make_config: MakeConfig, path: str, wish: dict[str, Any], param: str
+) -> None:
+    async with asked(make_config()) as post:
+        status, body = await post(path, **wish, model="no-such-model")
+        assert status == 400, body
+        assert f"{param}: " in body["error"]["message"]
+        assert "over the limit of" in body["error"]["message"]
 
 
 async def test_a_budget_ends_the_thinking(make_config: MakeConfig) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import CortexError, InvalidRequest
 from cortex.engine.frames import pack_value, unpack_value
-from cortex.engine.types import ChatRequest, RawText, RawTokens
+from cortex.engine.types import ChatRequest, Grammar, RawText, RawTokens
 from cortex.peer.dialects.asked import Arrival, Asked
 from cortex.peer.dialects.completions.parse import parse_completion
 from cortex.peer.dialects.completions.reply import CompletionTeller
@@ -115,11 +115,41 @@ def test_what_is_not_built_is_refused_by_name(fields: dict[str, Any]):
     assert error.param == next(iter(fields))
 
 
-def test_other_servers_names_of_structured_outputs_are_refused_with_the_route_that_has_them():
+@pytest.mark.parametrize(
+    ("fields", "grammar"),
+    [
+        ({"response_format": {"type": "json_object"}}, Grammar("json_object")),
+        ({"response_format": {"type": "text"}}, None),
+        (
+            {"structured_outputs": {"regex": "a+"}},
+            Grammar("regex", "a+", "structured_outputs.regex"),
+        ),
+    ],
+)
+def test_what_the_answer_has_to_be_is_asked_for_every_prompt(
+    fields: dict[str, Any], grammar: Grammar | None
+):
+    requests = parse(prompt=["a", "b"], **fields).requests
+    assert [request.grammar for request in requests] == [grammar, grammar]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"structured_outputs": {}}, "structured_outputs"),
+    ],
+)
+def test_a_form_that_says_too_little_is_refused_by_name(fields: dict[str, Any], param: str):
+    assert refusal(**fields).param == param
+
+
+def test_other_servers_names_of_structured_outputs_are_refused_with_ours():
     error = refusal(grammar="root ::= a")
     assert isinstance(error, UnsupportedParameter)
     assert error.param == "grammar"
-    assert "structured_outputs.grammar, written in Lark, to /v1/chat/completions" in error.hint
+    assert error.hint == "send structured_outputs.grammar, written in Lark"
     assert parse(guided_json=None).requests
 
 
@@ -132,9 +162,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=8,
 )
-NAMES = st.sampled_from(
-    "model prompt n best_of logprobs echo suffix stop seed logit_bias stream_options".split()  # noqa: SIM905
-)
+NAMES = st.sampled_from([
+    "model", "prompt", "n", "best_of", "logprobs", "echo", "suffix", "stop", "seed", "logit_bias",
+    "stream_options", "response_format", "structured_outputs",
+])  # fmt: skip
 
 
 @given(st.dictionaries(NAMES, JSON), st.booleans())

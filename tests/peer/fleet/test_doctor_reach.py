@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 
 from cortex.peer.doctor.examination import Inquiry, examine
 from cortex.peer.doctor.reach import Prober, Target
-from cortex.peer.fleet.rendering import render_view
+from cortex.peer.fleet.rendering import Renderer
 from cortex.peer.fleet.view import PeerView
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.gossip.timing import Timing
@@ -119,7 +119,7 @@ async def api_of(member: Any) -> AsyncGenerator[Door]:
     """The one route of a peer's API that the doctor asks."""
 
     async def fleet(_: web.Request) -> web.Response:
-        return web.json_response(render_view(member.view, time.monotonic()))
+        return web.json_response(Renderer().render(member.view).whole(time.monotonic()))
 
     app = web.Application()
     app.add_routes([web.get("/fleet", fleet)])

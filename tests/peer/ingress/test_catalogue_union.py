@@ -12,7 +12,7 @@ from cortex.peer.fleet.view import FleetView
 from cortex.peer.gossip.ids import ModelId
 from cortex.peer.models.folder import Unserved
 from cortex.peer.models.names import ModelNames
-from cortex.peer.routing.catalogue import to_info, unite
+from cortex.peer.routing.catalogue import Uniter, to_info, unite
 from cortex.peer.types import ModelInfo, Whereabouts
 
 _A, _B = ModelId(b"aaaaaaaa"), ModelId(b"bbbbbbbb")
@@ -108,3 +108,44 @@ def test_the_list_says_where_a_model_is_warm_and_when_it_could_be(view_of: Any) 
         Whereabouts("peer1", "warm"),
         Whereabouts("peer2", "cold", 7.0),
     )
+
+
+def test_how_long_a_load_takes_is_asked_once_for_all_who_hold_a_model(view_of: Any) -> None:
+    asked: list[ModelId] = []
+
+    def eta_s(model: ModelId, size_bytes: int) -> float:
+        asked.append(model)
+        return 7.0
+
+    view = view_of(_A, _A, _A, warmth="cold")
+    (model,) = unite([], view).models
+    assert [place.eta_s for place in to_info(model, view, eta_s).where] == [7.0, 7.0, 7.0]
+    assert asked == [_A]
+
+
+def test_disks_are_united_again_only_where_one_has_changed_or_a_peer_has_come_or_gone(
+    view_of: Any, fleet_values: Any
+) -> None:
+    uniter, mine, unserved = Uniter(), [own("mine", _B)], dict[str, Unserved]()
+    view = view_of(_A, _B)
+    first = uniter.unite(mine, view, unserved)
+
+    def after(view: FleetView) -> Any:
+        return uniter.unite(mine, view, unserved)
+
+    def with_second(**changes: Any) -> FleetView:
+        me, second, third = view.peers
+        return replace(view, version=2, peers=(me, replace(second, **changes), third))
+
+    busier = fleet_values.load(view.peers[1].node, num_live=7)
+    for no_other_disk in (view, with_second(load=busier), with_second(placed=(), state="suspect")):
+        assert after(no_other_disk) is first
+    gone = after(with_second(state="dead"))
+    assert _A not in gone.holders
+    assert after(view) == first
+    [stored] = view.peers[1].stored
+    assert after(with_second(stored=(replace(stored, id="new"),))).find("new", _NAMES).weights == _A
+    assert after(with_second(stored=())) == gone
+    assert {*uniter.unite([own("mine", _A)], view, unserved).holders[_A]} > {*first.holders[_A]}
+    refused = {"old": Unserved("its weights are quantised", "pull others")}
+    assert uniter.unite(mine, view, refused).unserved == refused

@@ -28,6 +28,7 @@ from cortex.engine.stream import Accepted, Piece, Stage
 from cortex.engine.types import ImagePart, RawText, VectorWish
 from cortex.peer.errors import AttemptsExhausted, HostLost, UnsupportedParameter
 from cortex.peer.gossip.messages import LoadAnswer
+from cortex.peer.models.names import ModelNames
 from cortex.peer.observing.live import LiveRequest
 from cortex.peer.routing import asked
 
@@ -453,13 +454,17 @@ async def test_a_peer_that_goes_is_idle_when_the_last_request_has_ended(
 
 
 async def test_a_model_is_shown_by_every_name_that_it_can_be_asked_by(open_fleet: Any):
-    async with open_fleet(2) as fleet:
-        [listed] = await fleet.ingress.models()
+    async with open_fleet(2, names=ModelNames({"nickname": "fake"})) as fleet:
+        [listed, aliased] = await fleet.ingress.models()
+        assert await fleet.ingress.model("nickname") == aliased
         variant = f"{listed.id}@{listed.weights.hex()[:8]}"
         assert await fleet.ingress.model(listed.id) == listed
         assert await fleet.ingress.model(variant) == dataclasses.replace(listed, id=variant)
         with pytest.raises(ModelNotFound, match="in this fleet"):
             await fleet.ingress.model("nothing of the kind")
+        with pytest.raises(ModelNotFound) as caught:
+            await fleet.ingress.model("nicename")
+        assert "nickname" in caught.value.hint
 
 
 async def test_a_prompt_too_long_for_one_peer_is_refused_with_the_most_that_any_peer_has(

@@ -19,16 +19,17 @@ IMPATIENT_S = 0.001
 
 
 class Disks:
-    """Hold one model, and one more after each look. They may stall."""
+    """Hold one model, and one more after each look until they are full. They may stall."""
 
     def __init__(self) -> None:
         self.num_looks = 0
+        self.is_full = False
         self.is_looked_at = threading.Event()
         self.answers = threading.Event()
         self.answers.set()
 
     def scan(self, _: PeerConfig) -> Catalogue:
-        self.num_looks += 1
+        self.num_looks += not self.is_full
         models = tuple(ModelInfo(f"m{number}", None, (), 1, 0) for number in range(self.num_looks))
         self.is_looked_at.set()
         assert self.answers.wait(DEADLINE_S)
@@ -78,3 +79,13 @@ async def test_who_asks_while_somebody_looks_is_told_what_came_after(shelf: Shel
         assert len((await first).models) == 1
         found = await asyncio.gather(*others)
     assert [len(each.models) for each in found] == [2] * 5
+
+
+async def test_what_has_not_changed_since_the_last_look_is_the_same_object(
+    shelf: Shelf, disks: Disks
+):
+    before = await shelf.look()
+    after = await shelf.look()
+    assert after is shelf.catalogue is not before
+    disks.is_full = True
+    assert await shelf.look() is shelf.catalogue is after

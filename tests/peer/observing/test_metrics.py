@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics import parser as strict_parser
 from prometheus_client.parser import text_string_to_metric_families
@@ -27,7 +27,7 @@ from cortex.peer.gossip.receiving import Cause
 from cortex.peer.observing.health import ChildHealth, NodeHealth, Placed, Placement
 from cortex.peer.observing.live import LiveRequest
 from cortex.peer.observing.metric_families import FAMILIES
-from cortex.peer.observing.metrics import PeerCollector
+from cortex.peer.observing.metrics import Numbers, PeerCollector
 from cortex.peer.observing.replies import ReplyTally
 from cortex.peer.observing.tally import ModelTally
 from cortex.peer.placement.books import DeviceBooks, Resident, Size
@@ -117,28 +117,24 @@ def replies() -> ReplyTally:
     return made
 
 
-def registered(
+def collected(
     health: NodeHealth = HEALTH,
     tallies: Mapping[str, ModelTally] | None = None,
     placement: Placement = PLACEMENT,
-) -> CollectorRegistry:
-    registry = CollectorRegistry()
+) -> Numbers:
     tallies = {"m": tally()} if tallies is None else tallies
     fleet: Any = FLEET
     failovers = {(name, "retry", "host_lost"): 5 for name in tallies}
     evictions = {(name, "lru"): 6 for name in tallies}
     all_of_it: Any = SimpleNamespace(models=tallies, failovers=failovers, evictions=evictions)
-    registry.register(
-        PeerCollector(
-            lambda: health,
-            lambda: placement,
-            lambda: 9,
-            all_of_it,
-            replies() if tallies else ReplyTally(),
-            fleet,
-        )
-    )
-    return registry
+    return PeerCollector(
+        lambda: health,
+        lambda: placement,
+        lambda: 9,
+        all_of_it,
+        replies() if tallies else ReplyTally(),
+        fleet,
+    ).collect()
 
 
 def exposed(
@@ -146,7 +142,7 @@ def exposed(
     tallies: Mapping[str, ModelTally] | None = None,
     placement: Placement = PLACEMENT,
 ) -> str:
-    return generate_latest(registered(health, tallies, placement)).decode()
+    return generate_latest(collected(health, tallies, placement)).decode()
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
@@ -256,6 +252,16 @@ def test_a_peer_that_has_done_nothing_says_so_without_models() -> None:
     assert models == []
 
 
+def test_numbers_are_those_of_one_moment_whenever_they_are_spelt() -> None:
+    tallies = {"m": tally()}
+    numbers, before = collected(HEALTH, tallies), exposed(HEALTH, tallies)
+    tallies["m"].endings["length"] += 1
+    tallies["m"].num_completion_tokens += 1
+    tallies["m"].answer.add(1.0)
+    tallies["n"] = tally()
+    assert exposed(HEALTH, tallies) != generate_latest(numbers).decode() == before
+
+
 def test_the_names_of_models_are_quoted() -> None:
     name = 'a"b\\c\nd'
     found: Any = samples(exposed(HEALTH, {name: tally()}))
@@ -303,7 +309,7 @@ def test_a_parser_that_takes_nothing_amiss_reads_all_of_it() -> None:
     """OpenMetrics' own: it wants rising buckets, counts that fit them and families in one piece."""
     strict: Any = strict_parser
     told: Any = openmetrics
-    text = told.generate_latest(registered()).decode()
+    text = told.generate_latest(collected()).decode()
     assert len([*strict.text_string_to_metric_families(text)]) == len(FAMILIES)
     with pytest.raises(ValueError):
         list(strict.text_string_to_metric_families(text.replace('le="+Inf"', 'le="0.0"')))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientConnectionError, ClientPayloadError, ClientSession
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cortex.engine.fake import FakeConfig
+from cortex.peer.api import metrics
 from cortex.peer.config import PeerConfig
 from cortex.peer.serving.server import serving
 
@@ -86,6 +89,23 @@ async def test_requests_their_tokens_and_their_times_are_counted(
     # The call with two prompts is one request to its client.
     assert found["cortex_client_time_to_first_token_seconds_count", "fake"] == 3
     assert found["cortex_client_request_seconds_count", "fake"] == 3
+
+
+async def test_answers_go_on_while_numbers_are_spelt(
+    make_config: MakeConfig, memory_children: Children, monkeypatch: pytest.MonkeyPatch
+):
+    has_answered = threading.Event()
+
+    def slowly(numbers: Any) -> bytes:
+        assert has_answered.wait(DEADLINE_S)
+        return generate_latest(numbers)
+
+    monkeypatch.setattr(metrics, "generate_latest", slowly)
+    async with peer(make_config(), memory_children()) as client:
+        scraping = asyncio.create_task(scrape(client))
+        assert await ask(client) == 200
+        has_answered.set()
+        assert ("cortex_live_requests",) in await scraping
 
 
 async def test_vectors_end_well_and_have_a_prompt_and_no_tokens(

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex.peer.errors import InvalidApiKey, NoPeer
-from cortex.peer.fleet.rendering import ages, news, render_view
-from cortex.peer.fleet.view import DeviceView, FleetView, PeerState, PeerView
-from cortex.peer.gossip.ids import NodeId
+from cortex.peer.fleet.rendering import Rendered, Renderer
+from cortex.peer.fleet.view import DeviceView, FleetView, PeerState, PeerView, StoredModel
+from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.onlooker import wording
 from cortex.peer.onlooker.asking import Asking, Door, Sight
 from cortex.peer.onlooker.feed import Feed, Lost, News, Seen, others
@@ -37,21 +37,35 @@ def peer(node: bytes, name: str, state: PeerState = "up", **changes: Any) -> Pee
     return PeerView(NodeId(node), 1, name, state, is_self=node == SELF, **changes)
 
 
-def told_of(*peers: PeerView, fleet: str = "3fa2", notices: tuple[str, ...] = ()) -> dict[str, Any]:
+def rendered(*peers: PeerView, fleet: str = "3fa2", notices: tuple[str, ...] = ()) -> Rendered:
     me = peer(SELF, "me", api="me:1")
-    return render_view(FleetView(fleet, SELF, peers=(me, *peers), notices=notices), 0.0)
+    return Renderer().render(FleetView(fleet, SELF, peers=(me, *peers), notices=notices))
+
+
+def told_of(*peers: PeerView, **changes: Any) -> dict[str, Any]:
+    return rendered(*peers, **changes).whole(0.0)
 
 
 def picture_of(*peers: PeerView, **changes: Any) -> FleetPicture:
     return read_picture(told_of(*peers, **changes))
 
 
+_STORED = st.builds(
+    StoredModel,
+    st.just(ModelId(b"weights1")),
+    st.sampled_from(["qwen", "llama"]),
+    st.just(GIB),
+    st.just(4096),
+    st.just(("text",)),
+    st.just(0),
+)
 _PEERS = st.builds(
     peer,
     st.sampled_from([b"node-%03d" % n for n in range(5)]),
     st.sampled_from(["b", "c"]),
     st.sampled_from(["up", "draining", "suspect", "dead", "left"]),
     silent_s=st.integers(0, 9).map(float),
+    stored=st.lists(_STORED, max_size=2).map(tuple),
 )
 _VIEWS = st.tuples(
     st.lists(_PEERS, max_size=4, unique_by=lambda peer: peer.node),
@@ -62,17 +76,18 @@ _VIEWS = st.tuples(
 @given(st.lists(_VIEWS, min_size=1, max_size=5))
 def test_whoever_folds_the_news_has_what_is_told(views: list[Any]) -> None:
     mine: dict[str, Any] = {}
-    before: dict[str, Any] | None = None
+    before: Rendered | None = None
     for peers, notices in views:
         ordered = sorted(peers, key=lambda peer: (peer.name, peer.node))
-        after = told_of(*ordered, notices=notices)
-        events = [("snapshot", after)] if before is None else [*news(before, after)]
-        for name, what in (*events, ("ages", ages(after))):
+        after = rendered(*ordered, notices=notices)
+        whole = after.whole(0.0)
+        events = [("snapshot", whole)] if before is None else [*after.news(before, 0.0)]
+        for name, what in (*events, ("ages", after.ages(0.0))):
             mine = fold(mine, name, json.loads(json.dumps(what)))
-        by_node = {peer["node"]: peer for peer in after["peers"]}
+        by_node = {peer["node"]: peer for peer in whole["peers"]}
         assert {peer["node"]: peer for peer in mine["peers"]} == by_node
-        assert [peer["name"] for peer in mine["peers"]] == [p["name"] for p in after["peers"]]
-        assert mine["notices"] == after["notices"]
+        assert [peer["name"] for peer in mine["peers"]] == [p["name"] for p in whole["peers"]]
+        assert mine["notices"] == whole["notices"]
         before = after
 
 
@@ -312,12 +327,14 @@ async def test_a_stream_that_nobody_wants_any_more_ends_at_once() -> None:
 
 
 def test_only_peers_that_are_told_anew_are_read_again() -> None:
-    told = told_of(peer(b"node-001", "a"), peer(b"node-002", "b"))
+    stored = (StoredModel(ModelId(b"weights1"), "qwen", GIB, 4096, ("text",), 0),)
+    told = told_of(peer(b"node-001", "a", stored=stored), peer(b"node-002", "b"))
     reader = PictureReader()
     before = reader.read(told)
     changed = {**told["peers"][1], "state": "suspect"}
     after = reader.read({**told, "peers": [told["peers"][0], changed, told["peers"][2]]})
     assert after.peers[0] is before.peers[0] and after.peers[2] is before.peers[2]
     assert after == read_picture({**told, "peers": [told["peers"][0], changed, told["peers"][2]]})
+    assert after.peers[1].stored is before.peers[1].stored, "its disk was not told anew"
     other = {**told, "self": told["peers"][1]["node"]}
     assert reader.read(other) == read_picture(other) != after

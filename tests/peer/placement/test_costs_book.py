@@ -136,6 +136,26 @@ async def test_what_another_peer_learned_on_such_a_device_serves_until_something
     assert known is not None and known.num_learned == 1
 
 
+async def test_a_peer_whose_disk_has_not_changed_has_learned_nothing_since(tmp_path: Path) -> None:
+    costs = book(tmp_path, Engine())
+    await costs.find(MODEL)
+    first, second = (replace(COSTS, learned_bytes=n * MIB, num_learned=4) for n in (30, 50))
+    told = view(StoredModel(ModelId(MODEL.weights), "s", 1, 1, (), 1, first))
+    me, other = told.peers
+    [stored] = other.stored
+    third = replace(other, node=NodeId(b"t" * 16), stored=(replace(stored, costs=second),))
+    costs.see(replace(told, peers=(me, other, third)))
+    assert costs.known(MODEL) == second
+    before = costs.num_changes
+
+    free = replace(other, devices=(replace(other.devices[0], free_bytes=7),))
+    costs.see(replace(told, peers=(me, free, third)))
+    assert (costs.num_changes, costs.known(MODEL)) == (before, second)
+    costs.see(replace(told, peers=(me, third)))
+    costs.see(replace(told, peers=(me, other, third)))
+    assert costs.known(MODEL) == first
+
+
 async def test_corrections_of_other_numbers_and_beyond_reason_are_not_believed(
     tmp_path: Path,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +74,39 @@ def test_model_never_loaded_is_judged_by_its_size_and_by_how_fast_others_came(hi
     assert history.eta_s(OTHER) == pytest.approx(8.0)
 
 
+def test_how_fast_others_came_is_found_once_for_all_models_until_another_load(
+    history: LoadHistory, monkeypatch: pytest.MonkeyPatch
+):
+    for number, seconds in enumerate((2.0, 4.0, 6.0)):
+        history.add(ModelId(b"other--%d" % number), GIB, seconds)
+    assert history.eta_s(OTHER, GIB) == pytest.approx(4.0)
+    with monkeypatch.context() as no_more:
+        no_more.delattr(load_history.statistics, "median")
+        assert history.eta_s(ONE, 2 * GIB) == pytest.approx(8.0)
+    history.add(ModelId(b"model--3"), GIB, 8.0)
+    assert history.eta_s(OTHER, GIB) == pytest.approx(5.0)
+
+
+def test_disk_is_gone_through_again_only_where_it_has_changed(history: LoadHistory):
+    class Disk(tuple[StoredModel, ...]):
+        num_reads = 0
+
+        def __iter__(self) -> Iterator[StoredModel]:
+            self.num_reads += 1
+            return super().__iter__()
+
+    view = view_of("loading")
+    [peer] = view.peers
+    disk = Disk(peer.stored)
+    for percent in (0, 1, 2):
+        placed = (replace(peer.placed[0], percent=percent),)
+        busy = replace(peer, stored=disk, placed=placed)
+        history.see(replace(view, peers=(busy,)), percent)
+    assert disk.num_reads == 1
+    history.add(ModelId(b"model--3"), GIB, 4.0)
+    assert history.eta_s(OTHER) == pytest.approx(8.0)
+
+
 def test_sizes_of_the_models_seen_last_are_kept(
     history: LoadHistory, monkeypatch: pytest.MonkeyPatch
 ):
@@ -135,6 +169,7 @@ async def test_times_outlive_the_peer_and_what_others_keep_beside_them_stays(tmp
     later = LoadHistory(path)
     later.read()
     assert later.eta_s(ONE) == 3.0
+    assert later.eta_s(OTHER, 2 * GIB) == pytest.approx(6.0)
     assert json.loads(path.read_text())["corrections"] == [1]
 
 

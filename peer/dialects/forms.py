@@ -1,26 +1,49 @@
-"""What a chat-completions body wants the answer to be: prose, JSON, or one of a grammar's texts."""
+"""What an OpenAI body, chat or plain completions, wants the answer to be.
+
+Prose, JSON, or one of a grammar's texts.
+"""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta, Raw, field
 
 from cortex.engine.types import Grammar
 
-from ..decoding import is_absent, refuse
-from ..grammars import format_grammar, schema_grammar
-from .body import ChatBody, JsonSchema, ResponseFormat, StructuredOutputs
+from .decoding import is_absent, refuse
+from .grammars import format_grammar, schema_grammar
+from .offered_tools import Schema
 
 
-def read_grammar(body: ChatBody) -> Grammar | None:
+class JsonSchema(msgspec.Struct):
+    name: str | None = None
+    schema: Schema = field(default_factory=Raw)
+
+
+class ResponseFormat(msgspec.Struct):
+    type: str
+    json_schema: JsonSchema | None = None
+    # Beside json_object, as some servers take it.
+    schema: Schema = field(default_factory=Raw)
+
+
+class StructuredOutputs(msgspec.Struct):
+    """What the answer has to be, in one of these ways; an extension of the dialect."""
+
+    json: Schema = field(default_factory=Raw)
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: Annotated[str, Meta(description="A Lark grammar.")] | None = None
+
+
+def read_grammar(
+    wanted: ResponseFormat | None, outputs: StructuredOutputs | None
+) -> Grammar | None:
     """Raises InvalidRequest."""
-    asked = [
-        grammar
-        for grammar in (
-            _from_format(body.response_format),
-            _from_outputs(body.structured_outputs),
-        )
-        if grammar is not None
-    ]
+    both = (_from_format(wanted), _from_outputs(outputs))
+    asked = [grammar for grammar in both if grammar is not None]
     if len(asked) > 1:
         refuse("structured_outputs", "asks for a second form beside response_format")
     return asked[0] if asked else None
