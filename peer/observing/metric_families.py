@@ -125,7 +125,8 @@ FAMILIES = (
         "counter",
         ("dialect", "code", "status"),
         "Those of them that ended with an error, at the peer that was asked and once, in a stream"
-        " that had begun too; the status is what the error has in a reply of its own.",
+        " that had begun too; the status is what the error has in a reply of its own, where"
+        " `messages` has 529 for 503.",
     ),
     Family(
         "cortex_client_time_to_first_token_seconds",
