@@ -165,7 +165,7 @@ async def test_a_peer_that_accepts_and_then_cannot_go_on_has_taken_nothing_up(
         errors = [HostLost("gone"), CannotContinue("another prompt is made here")]
         # The second host says that it works on it, and only then that it cannot.
         fleet.hops.deaths, fleet.hops.error = [7, 1], lambda: errors.pop(0)
-        fleet.hops.on_death = lambda node: fleet.hops.refusing.add(node)
+        fleet.hops.on_death = fleet.hops.refusing.add
         with pytest.raises(EngineFailed):
             await listen(fleet, ask(), live)
         assert errors == [] and live.num_failovers == 0
