@@ -74,6 +74,16 @@ class ModelInvalid(CortexError): ...
 class ModelNotSupported(CortexError): ...
 
 
+def writes_no_text(model_id: str) -> ModelNotSupported:
+    """Of a model without a head that is asked for text."""
+    return ModelNotSupported(
+        f"the model {model_id} writes no text: its files hold no lm_head.weight, and its"
+        " config.json ties none to the embedding",
+        "ask it for vectors at /v1/embeddings and another model for text, or fetch the file that"
+        " holds it",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryShortage:
     """`is_final` where waiting, or freeing what others use, would not help."""

@@ -16,7 +16,7 @@ from .draws import Rows, coming_for, drawable, row_of
 from .errors import CortexError, EngineFailed
 from .events import DeviceEvent
 from .grammars.guide import Forced, Over
-from .intake import Intake
+from .intake import Intake, check_in_table
 from .lookahead import Lookahead
 from .messages import Generate, ModelStatus, Pooled, Waiting
 from .pooling import PooledStates, float32_bytes
@@ -258,6 +258,8 @@ class ModelService:
             case Over():
                 return self._telling.finish(sequence, None, "stop")
             case Forced() as forced:
+                vocab_size = self._runner.shape.vocab_size
+                check_in_table([forced.token_id], vocab_size, "to end the reasoning takes")
                 return self._telling.take(sequence, Chosen(forced.token_id))
             case coming:
                 return row_of(sequence, coming, self._runner)

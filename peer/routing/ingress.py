@@ -109,7 +109,7 @@ class Ingress:
             model = await self._offers.find(request.model)
             if live is not None:
                 live.model_id = model.id
-            self._offers.check_vision(model, request)
+            self._offers.check_able(model, request)
             error: CortexError = self._chooser.nobody(model)
             wish = Wish(conversation_key(model.weights, request))
             for host in self._chooser.holders(model, wish)[:_MAX_COUNT_TRIES]:
@@ -171,7 +171,7 @@ class Ingress:
     async def _asked(self, request: ChatRequest, live: LiveRequest) -> Asked:
         model = await self._offers.find(request.model)
         live.model_id = model.id
-        self._offers.check_vision(model, request)
+        self._offers.check_able(model, request)
         now_s = self._clock()
         return Asked(
             model,

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from cortex.engine.errors import EngineFailed
 from cortex.engine.stream import Event, Finished, Piece, TextDelta, Usage
-from cortex.engine.types import ChatRequest, Message, TextPart
+from cortex.engine.types import Capability, ChatRequest, Message, TextPart
 from cortex.peer.api.streaming import HEADERS
 from cortex.peer.client.remote import Patience, RemotePeer
 from cortex.peer.client.steadfast import Steadfast
@@ -48,6 +48,27 @@ async def peer_that(
 async def collect(peer: RemotePeer) -> list[Event]:
     async with aclosing(peer.chat(QUESTION)) as events:
         return [event async for event in events]
+
+
+@pytest.mark.parametrize(
+    ("told", "capabilities"),
+    [
+        ({"capabilities": ["text", "vision", "of later peers"]}, ("text", "vision")),
+        ({"capabilities": ["embedding"]}, ("embedding",)),
+        ({"capabilities": []}, ()),  # of an older peer, which does not know the word
+        ({}, ("text",)),
+    ],
+)
+async def test_models_are_listed_with_what_they_can_be_asked_for(
+    told: dict[str, list[str]], capabilities: tuple[Capability, ...]
+):
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "m", **told}]})
+
+    async with peer_that(answer, Patience()) as peer:
+        [model] = await peer.models()
+
+    assert model.capabilities == capabilities
 
 
 async def test_peer_may_take_longer_for_the_prompt_than_its_stream_may_rest():

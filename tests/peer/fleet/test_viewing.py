@@ -184,6 +184,31 @@ async def test_our_own_list_of_models_outlasts_those_that_nobody_names(stage: St
     assert known == [True, *[False] * 4, *[True] * 4]
 
 
+def test_what_a_peer_stores_is_one_tuple_until_its_disk_changes(stage: Stage):
+    catalogues = Catalogues()
+    body, next_body = (
+        packed_catalogue([replace(STORED[0], created_s=number)]) for number in (1, 2)
+    )
+    catalogues.keep(digest_of(body), body, ())
+    catalogues.keep(digest_of(next_body), next_body, ())
+
+    def look() -> PeerView:
+        view = stage.viewer.view(stage.now_s, stage.core, catalogues.of, ())
+        peer = view.peer(YOU)
+        assert peer is not None
+        return peer
+
+    stage.hear(YOU, named("yours"), Catalog(1, digest_of(body)))
+    before = look()
+    stage.hear(YOU, named("yours by another name"))
+    renamed = look()
+    stage.hear(YOU, Catalog(2, digest_of(next_body)))
+
+    assert renamed is not before and before.stored
+    assert renamed.stored is before.stored
+    assert look().stored != before.stored
+
+
 def test_a_peer_is_not_looked_for_at_our_own_address(stage: Stage):
     own, bridge = stage.core.own.address, Address("10.1.0.2", 2)
     stage.hear(YOU, named("yours", YOURS, own, bridge))
