@@ -101,11 +101,15 @@ class ModelService:
         return events
 
     @torch.inference_mode()
-    def step(self, now_s: float) -> list[DeviceEvent]:
-        """Compute one step's worth; everything that came of it."""
+    def step(
+        self, now_s: float, on_begun: Callable[[DeviceEvent], None] = lambda _: None
+    ) -> list[DeviceEvent]:
+        """Compute one step's worth; everything that came of it. Who waits no longer is told at
+        once: a step may take seconds.
+        """
         self._telling.try_more()
         events = self._make_room(now_s)
-        events += self._admit(now_s)
+        events += self._admit(now_s, on_begun)
         events += self._places(now_s)
         if self._ahead:
             events += self._ahead.go_on(self._speculator)
@@ -145,18 +149,20 @@ class ModelService:
                 self._suspend(victim)
         return events
 
-    def _admit(self, now_s: float) -> list[DeviceEvent]:
+    def _admit(self, now_s: float, on_begun: Callable[[DeviceEvent], None]) -> list[DeviceEvent]:
         events: list[DeviceEvent] = []
         num_restored = 0
         is_decoding = any(s.is_prefilled for s in self._scheduler.running)
         while (sequence := self._scheduler.admit(now_s)) is not None:
-            events += self._telling.tried([sequence], lambda s=sequence: self._begin(s))
+            events += self._telling.tried([sequence], lambda s=sequence: self._begin(s, on_begun))
             num_restored += sequence.num_computed
             if is_decoding and num_restored >= RESTORED_TOKENS:
                 break
         return events
 
-    def _begin(self, sequence: Sequence) -> list[DeviceEvent]:
+    def _begin(
+        self, sequence: Sequence, on_begun: Callable[[DeviceEvent], None]
+    ) -> list[DeviceEvent]:
         self._recall.begin(sequence)
         if sequence.counts is None and needs_counts(sequence.prompt.sampling):
             sequence.counts = TokenCounts(sequence.prompt.token_ids, self._runner.device)
@@ -164,6 +170,7 @@ class ModelService:
                 sequence.counts.add(token_id)
         if sequence.pooled is None and sequence.prompt.pooling is not None:
             sequence.pooled = PooledStates(sequence.prompt.pooling)
+        on_begun(_read_so_far(sequence))
         return []
 
     def _suspend(self, sequence: Sequence) -> None:

@@ -147,6 +147,15 @@ class Vector(msgspec.Struct, frozen=True, tag=True):
     prompt_tokens: int
 
 
+def is_computing(event: Event | Vector) -> bool:
+    """Whether an engine computes it by then: Began only says that it has the model, and there its
+    other requests may be waited for.
+    """
+    if isinstance(event, Stage):
+        return event.name == "prefill"
+    return isinstance(event, Piece | Finished | Vector)
+
+
 class Resume(msgspec.Struct, frozen=True):
     """What of an answer somebody has already, who wants the rest of it from another engine.
 

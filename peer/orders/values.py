@@ -158,9 +158,9 @@ class JobList(Struct, frozen=True, tag="jobs"):
 class RequestReport(Struct, frozen=True):
     """A request under way. `host` is the peer that answers it, where the fleet was asked.
 
-    `first_token_s` is None before that, and `queue_s` before an engine begins. `num_failovers` is
-    how often a host was lost or refused it, and another was asked. Of the prompt `cached_tokens`
-    were remembered.
+    `first_token_s` is None before that, and `queue_s` before an engine reads its prompt.
+    `num_failovers` is how often a host was lost or refused it, and another took it up. Of the
+    prompt `cached_tokens` were remembered.
     """
 
     id: str

@@ -237,6 +237,9 @@ async def test_who_waits_for_a_place_hears_so_within_a_second(
             fleet.hops.full.remove(host)
             assert any([isinstance(event, Accepted) async for event in events])
             assert live.host == "peer1"
+        # It was refused there again and again, and was taken nowhere else.
+        assert len(fleet.hops.asked) > 2
+        assert (live.num_failovers, fleet.local.tally.failovers) == (0, {})
 
 
 async def test_a_host_that_turns_out_full_sends_the_request_on(
