@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex.engine.models.registry import build_model
+import torch
+
+from cortex.engine.models.registry import read_config
 
 from .make_checkpoint import Dtype, make_checkpoint
 from .shapes import QWEN3_0_6B, Shape, Tensor
@@ -68,15 +70,17 @@ def _tensors(config: Mapping[str, Any]) -> Iterator[Tensor]:
     """Of the engine's own model, by the names that files give them."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        built = build_model(Path(folder))
-    for name, parameter in built.model.named_parameters():
+        architecture, parsed, _ = read_config(Path(folder))
+    with torch.device("meta"):
+        model = architecture.build(parsed)
+    kept = architecture.weight_names(parsed).keep_float32
+    for name, parameter in model.named_parameters():
         is_inner = name.startswith(("language_model.", "visual."))
-        is_float32 = name.endswith(built.names.keep_float32) if built.names.keep_float32 else False
         yield Tensor(
             f"model.{name}" if is_inner else name,
             tuple(parameter.shape),
             "normal" if parameter.dim() > 1 else "ones",
-            is_float32,
+            name.endswith(kept),
         )
 
 

@@ -29,8 +29,9 @@ def model_table(models: Sequence[ModelInfo], *, width: int | None) -> list[str]:
 def model_lines(model: ModelInfo, files: Path | None) -> list[str]:
     """One model in full; `files` is where it lies on this machine."""
     pictures = "reads pictures" if model.sees_images else "no pictures"
+    chats = "" if model.takes_chats else "no chats"
     size = memory(model.size_bytes) if model.size_bytes else ""
-    facts = [f"{model.context_length:,} tokens of context", pictures, size]
+    facts = [f"{model.context_length:,} tokens of context", pictures, chats, size]
     lines = [model.id, "   ".join(fact for fact in facts if fact), *map(_standing, model.where)]
     return [*lines, *([] if files is None else [f"files   {files}"])]
 

@@ -206,11 +206,10 @@ def _first_keyring(path: Path, random_bytes: Callable[[int], bytes]) -> tuple[Ke
 
 
 def describe_start(config: PeerConfig, devices: Devices) -> list[str]:
-    from importlib.metadata import version
-
     from cortex.peer.devices.cards import differ_in_bfloat16
+    from cortex.peer.release import own_release
 
-    first = f"cortex {version('cortex-fleet')}"
+    first = f"cortex {own_release()}"
     if config.is_gateway:
         return [first, "device none   (others make the answers)"]
     is_fake = config.engine == "fake"

@@ -167,13 +167,15 @@ def default_model(models: Sequence[ModelInfo], backend_name: str, *, has_picture
 
     Raises ModelNotFound where there is none at all.
     """
-    if not models:
+    able = [model for model in models if model.takes_chats]
+    if not able:
         raise ModelNotFound(
-            f"{backend_name} has no models.", "name a folder that holds some: --models DIR"
+            f"{backend_name} has no models{' that chat' * bool(models)}.",
+            "name a folder that holds some: --models DIR",
         )
-    seeing = [model for model in models if model.sees_images]
+    seeing = [model for model in able if model.sees_images]
     # Where none sees, the first one's refusal says so.
-    return (seeing if has_pictures and seeing else models)[0].id
+    return (seeing if has_pictures and seeing else able)[0].id
 
 
 def cached_last(models: Sequence[ModelInfo], hub_dir: Path | None) -> Sequence[ModelInfo]:

@@ -27,10 +27,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class CortexError(Exception):
-    """Base of all errors meant for people: one sentence, and a hint that can be acted on."""
+    """Base of all errors meant for people: one sentence, and a hint that can be acted on.
+
+    One that `is_of_request` is told as the client's, by whoever passes it on.
+    """
+
+    is_of_request: ClassVar[bool]
+
+    def __init_subclass__(cls, *, is_of_request: bool = False) -> None:
+        super().__init_subclass__()
+        cls.is_of_request = is_of_request
 
     def __init__(self, message: str, hint: str = "", *, param: str | None = None) -> None:
         super().__init__(message)
@@ -44,34 +54,44 @@ class CortexError(Exception):
         return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
 
-class InvalidRequest(CortexError): ...
+class InvalidRequest(CortexError, is_of_request=True): ...
 
 
-class UnsupportedContent(CortexError): ...
+class UnsupportedContent(CortexError, is_of_request=True): ...
 
 
-class VisionUnsupported(CortexError): ...
+class VisionUnsupported(CortexError, is_of_request=True): ...
 
 
-class ImageUrlUnsupported(CortexError): ...
+class ImageUrlUnsupported(CortexError, is_of_request=True): ...
 
 
-class InvalidImage(CortexError): ...
+class InvalidImage(CortexError, is_of_request=True): ...
 
 
-class TooManyImages(CortexError): ...
+class TooManyImages(CortexError, is_of_request=True): ...
 
 
-class ContextLengthExceeded(CortexError): ...
+class ContextLengthExceeded(CortexError, is_of_request=True): ...
 
 
-class ModelNotFound(CortexError): ...
+class ModelNotFound(CortexError, is_of_request=True): ...
 
 
-class ModelInvalid(CortexError): ...
+class ModelInvalid(CortexError, is_of_request=True): ...
 
 
-class ModelNotSupported(CortexError): ...
+class ModelNotSupported(CortexError, is_of_request=True): ...
+
+
+def writes_no_text(model: str) -> ModelNotSupported:
+    """Of a model without a head that is asked for text; `model` as a sentence begins with it."""
+    return ModelNotSupported(
+        f"{model} writes no text: its files hold no lm_head.weight, and its"
+        " config.json ties none to the embedding",
+        "ask it for vectors at /v1/embeddings and another model for text, or fetch the file that"
+        " holds it",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +159,7 @@ class ErrorInfo:
     param: str | None = None
     shortage: MemoryShortage | None = None
     retry_after_s: int | None = None
+    is_of_request: bool = False
 
 
 _BY_CODE: dict[str, type[CortexError]] = {cls.code(): cls for cls in CortexError.__subclasses__()}
@@ -153,13 +174,16 @@ def to_info(error: BaseException) -> ErrorInfo:
         shortage = error.shortage if isinstance(error, InsufficientVram) else None
         waits = isinstance(error, Overloaded | InsufficientVram)
         wait_s = error.retry_after_s if waits else None
-        return ErrorInfo(error.code(), error.message, error.hint, error.param, shortage, wait_s)
+        said = error.message, error.hint, error.param
+        return ErrorInfo(error.code(), *said, shortage, wait_s, error.is_of_request)
     return ErrorInfo(InternalError.code(), f"unexpected {type(error).__name__} in the engine")
 
 
 def from_info(info: ErrorInfo) -> CortexError:
-    """The error again, by its code; an unknown code (a newer peer) becomes an InternalError."""
-    cls = _BY_CODE.get(info.code, InternalError)
+    """The error again, by its code. One that only newer peers know is still the request's own, or
+    else an InternalError.
+    """
+    cls = _BY_CODE.get(info.code) or (InvalidRequest if info.is_of_request else InternalError)
     error = cls(info.message, info.hint, param=info.param)
     if isinstance(error, InsufficientVram):
         error.shortage = info.shortage

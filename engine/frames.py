@@ -1,8 +1,8 @@
 """Messages on a socket: a four-byte big-endian length, then one msgpack map.
 
 A Struct becomes a map of its fields; a message also carries its class name under "type". Unknown
-fields are ignored (a newer sender), missing ones fall back to their defaults, and anything else
-that does not fit raises FrameError.
+fields are ignored (a newer sender) but for those of a ChatRequest, missing ones fall back to their
+defaults, and anything else that does not fit raises FrameError.
 """
 
 from __future__ import annotations

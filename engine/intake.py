@@ -5,7 +5,15 @@ Knows how much one request may fill, and not who else is there but by their numb
 
 from __future__ import annotations
 
-from .errors import InsufficientVram, InvalidRequest, MemoryShortage, Overloaded
+from collections.abc import Iterable
+
+from .errors import (
+    InsufficientVram,
+    InvalidRequest,
+    MemoryShortage,
+    Overloaded,
+    writes_no_text,
+)
 from .guiding import Guiding
 from .long_text import check_capacity
 from .messages import Wanted
@@ -41,14 +49,22 @@ class Intake:
         """Raises ContextLengthExceeded for a prompt that can never fit and InsufficientVram for
         such pictures, Overloaded where too many wait, and InvalidRequest where pictures and their
         places differ, or for tokens to go on from that can be no answer's: they come from other
-        peers.
+        peers. Files may have changed since the request was made a prompt: InvalidRequest for tokens
+        that the weights have not, and ModelNotSupported where a model without a head is asked for
+        more than a vector.
         """
-        _check_resumed(wanted.resume_token_ids, prompt.max_tokens, self._runner.shape.vocab_size)
+        shape = self._runner.shape
+        if prompt.pooling is None and not shape.has_head:
+            raise writes_no_text("this model")
+        _check_resumed(wanted.resume_token_ids, prompt.max_tokens, shape.vocab_size)
         check_capacity(prompt, len(wanted.resume_token_ids), self._capacity_tokens)
+        biased = (token_id for token_id, _ in prompt.sampling.logit_bias)
+        check_in_table(prompt.token_ids, shape.vocab_size, "the prompt holds")
+        check_in_table(biased, shape.vocab_size, "logit_bias names", "logit_bias")
         if num_waiting >= MAX_WAITING:
             raise Overloaded(f"{MAX_WAITING} requests already wait for this model.")
         sequence = open_sequence(
-            wanted, prompt, self._runner.shape,
+            wanted, prompt, shape,
             capacity_tokens=self._capacity_tokens, grid_tokens=self._grid_tokens, now_s=now_s,
         )  # fmt: skip
         picture_bytes = self._runner.picture_bytes(sequence)
@@ -61,6 +77,20 @@ class Intake:
         """Nothing is opened any more."""
         if self._guiding is not None:
             self._guiding.close()
+
+
+def check_in_table(
+    token_ids: Iterable[int], vocab_size: int, says: str, param: str | None = None
+) -> None:
+    """Raises InvalidRequest for a token of the tokenizer alone: many add some, and train none."""
+    largest = max(token_ids, default=0)  # there may be a million of them
+    if largest >= vocab_size:
+        raise InvalidRequest(
+            f"{says} token {largest}, which this model's tokenizer has and its weights have not:"
+            f" theirs end at {vocab_size - 1}",
+            "ask without it, or ask another model",
+            param=param,
+        )
 
 
 def _check_resumed(token_ids: tuple[int, ...], max_tokens: int, vocab_size: int) -> None:

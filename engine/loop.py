@@ -140,7 +140,7 @@ class DeviceLoop:
 
     def _step(self, service: ModelService, counts: ModelCounts) -> None:
         began_s = time.monotonic()
-        self._emit(*service.step(began_s))
+        self._emit(*service.step(began_s, self._tell))
         counts.steps.add(time.monotonic() - began_s)
         self._progressed()
 
@@ -154,6 +154,10 @@ class DeviceLoop:
 
     def _emit(self, *events: DeviceEvent) -> None:
         self._outbox.extend(events)
+
+    def _tell(self, event: DeviceEvent) -> None:
+        self._emit(event)
+        self._flush()
 
     def _flush(self) -> None:
         if self._outbox:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from .bounds import MAX_STOP_CHARS, MAX_STOPS
 from .chat.rendering import render_request
-from .errors import InvalidRequest, TooManyImages, VisionUnsupported
+from .errors import InvalidRequest, ModelNotSupported, TooManyImages, VisionUnsupported
 from .generation import resolve_sampling
 from .grammars.answers import bind_answer
 from .grammars.calls import Refusal
@@ -26,7 +26,7 @@ from .long_text import encode_text, too_long
 from .parsers.family import reply_format
 from .parsers.reply import CALL
 from .preprocessor import PixelBudget, Preprocessor, pixel_budget
-from .text_model import TextModel, Vision
+from .text_model import ChatForm, TextModel, Vision
 from .turns import answer_start, turn_boundaries
 from .types import (
     MAX_LOGIT_BIASES,
@@ -81,7 +81,8 @@ def build_prompt(
 
     `check_wanted` is called between pieces of work; what it raises ends the work. `why_not` says
     whether a grammar can be used, `pixels` how large pictures are made, and `prepare` makes them.
-    Raises InvalidRequest, VisionUnsupported, InvalidImage, TooManyImages or ContextLengthExceeded.
+    Raises InvalidRequest, ModelNotSupported, VisionUnsupported, InvalidImage, TooManyImages or
+    ContextLengthExceeded.
     """
     sampling = _resolved_sampling(model, request)
     stop = _checked_stop(request.stop)
@@ -136,6 +137,7 @@ def _encode(
     if request.raw is not None:
         raw_ids = _raw_ids(model, request.raw, context_tokens, check_wanted)
         return _Encoded(raw_ids, (), ReplyFormat())
+    chat = _chat_form(model, request.model)
     has_pictures = any(isinstance(p, ImagePart) for m in request.messages for p in m.content)
     if has_pictures and model.vision is None:
         raise VisionUnsupported(
@@ -143,13 +145,14 @@ def _encode(
             "ask a model whose capabilities include vision, or leave the pictures out",
             param="messages",
         )
-    rendered = render_request(model.template, model.habits, request, model.tokenizer.escape)
+    rendered = render_request(chat.template, chat.habits, request, model.tokenizer.escape)
     check_wanted()
     token_ids = encode_text(
         model.tokenizer.encode, rendered.text, "messages", context_tokens, check_wanted
     )
+    _check_token_id(model, max(token_ids, default=0), "messages")
     reply = reply_format(
-        model.family,
+        chat.family,
         rendered.text,
         request.tools,
         takes_one_call=not request.parallel_tool_calls,
@@ -158,6 +161,16 @@ def _encode(
     if model.vision is not None:
         token_ids = _multiply_pads(token_ids, model.vision, rendered.pictures, pixels)
     return _Encoded(token_ids, rendered.pictures, reply)
+
+
+def _chat_form(model: TextModel, model_id: str) -> ChatForm:
+    if model.chat is None:
+        raise ModelNotSupported(
+            f"the model {model_id} has no chat template, and takes plain text alone",
+            "send that to /v1/completions, ask another model to chat, or put a chat_template.jinja"
+            " into this one's folder",
+        )
+    return model.chat
 
 
 def _resolved_sampling(model: TextModel, request: ChatRequest) -> Sampling:
@@ -185,7 +198,8 @@ def _kept_from_calling(model: TextModel, request: ChatRequest) -> dict[int, floa
     Only where earlier calls show how it is done: a bias costs the whole batch its fastest way.
     """
     has_calls = any(message.tool_calls for message in request.messages)
-    if request.tool_choice.mode != "none" or model.family.calls == "none" or not has_calls:
+    may_call = model.chat is not None and model.chat.family.calls != "none"
+    if request.tool_choice.mode != "none" or not may_call or not has_calls:
         return {}
     mark = model.tokenizer.encode(CALL)
     return {mark[0]: -_MAX_BIAS} if len(mark) == 1 else {}
@@ -242,11 +256,12 @@ def check_raw_ids(model: TextModel, token_ids: Sequence[int], param: str) -> Non
 
 
 def _check_token_id(model: TextModel, token_id: int, param: str) -> None:
-    vocab_size = model.tokenizer.vocab_size
-    if not 0 <= token_id < vocab_size:
+    if not 0 <= token_id < model.vocab_size:
+        is_added = 0 <= token_id < model.tokenizer.vocab_size
         raise InvalidRequest(
-            f"{param}: {token_id} is no token id of this model",
-            f"its token ids are 0 to {vocab_size - 1}",
+            f"{param}: {token_id} is no token id of this model"
+            + (", though its tokenizer has one" if is_added else ""),
+            f"its token ids are 0 to {model.vocab_size - 1}",
             param=param,
         )
 

@@ -16,7 +16,7 @@ from .draws import Rows, coming_for, drawable, row_of
 from .errors import CortexError, EngineFailed
 from .events import DeviceEvent
 from .grammars.guide import Forced, Over
-from .intake import Intake
+from .intake import Intake, check_in_table
 from .lookahead import Lookahead
 from .messages import ModelStatus, Pooled, Waiting, Wanted
 from .pooling import PooledStates, float32_bytes
@@ -101,11 +101,15 @@ class ModelService:
         return events
 
     @torch.inference_mode()
-    def step(self, now_s: float) -> list[DeviceEvent]:
-        """Compute one step's worth; everything that came of it."""
+    def step(
+        self, now_s: float, on_begun: Callable[[DeviceEvent], None] = lambda _: None
+    ) -> list[DeviceEvent]:
+        """Compute one step's worth; everything that came of it. Who waits no longer is told at
+        once: a step may take seconds.
+        """
         self._telling.try_more()
         events = self._make_room(now_s)
-        events += self._admit(now_s)
+        events += self._admit(now_s, on_begun)
         events += self._places(now_s)
         if self._ahead:
             events += self._ahead.go_on(self._speculator)
@@ -145,18 +149,20 @@ class ModelService:
                 self._suspend(victim)
         return events
 
-    def _admit(self, now_s: float) -> list[DeviceEvent]:
+    def _admit(self, now_s: float, on_begun: Callable[[DeviceEvent], None]) -> list[DeviceEvent]:
         events: list[DeviceEvent] = []
         num_restored = 0
         is_decoding = any(s.is_prefilled for s in self._scheduler.running)
         while (sequence := self._scheduler.admit(now_s)) is not None:
-            events += self._telling.tried([sequence], lambda s=sequence: self._begin(s))
+            events += self._telling.tried([sequence], lambda s=sequence: self._begin(s, on_begun))
             num_restored += sequence.num_computed
             if is_decoding and num_restored >= RESTORED_TOKENS:
                 break
         return events
 
-    def _begin(self, sequence: Sequence) -> list[DeviceEvent]:
+    def _begin(
+        self, sequence: Sequence, on_begun: Callable[[DeviceEvent], None]
+    ) -> list[DeviceEvent]:
         self._recall.begin(sequence)
         if sequence.counts is None and needs_counts(sequence.prompt.sampling):
             sequence.counts = TokenCounts(
@@ -166,6 +172,7 @@ class ModelService:
             )
         if sequence.pooled is None and sequence.prompt.pooling is not None:
             sequence.pooled = PooledStates(sequence.prompt.pooling)
+        on_begun(_read_so_far(sequence))
         return []
 
     def _suspend(self, sequence: Sequence) -> None:
@@ -253,6 +260,8 @@ class ModelService:
             case Over():
                 return self._telling.finish(sequence, None, "stop")
             case Forced() as forced:
+                vocab_size = self._runner.shape.vocab_size
+                check_in_table([forced.token_id], vocab_size, "to end the reasoning takes")
                 return self._telling.take(sequence, Chosen(forced.token_id))
             case coming:
                 return row_of(sequence, coming, self._runner)

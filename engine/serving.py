@@ -65,7 +65,7 @@ class ReadModel:
     """A model on its device that has no memory yet to serve with. `identity` names its files, as
     they were when they were read, what is computed in, and whether its draft head is there.
     `speculates`: whether answers may be computed ahead. `draw_usual` and `draw_tokens`: what draws
-    tokens on its device, if not torch.
+    tokens on its device, if not torch, and if there are any to draw.
     """
 
     model: ServableModel
@@ -135,12 +135,12 @@ def read_model(
         # So would weights from before they were joined, and what was measured with.
         torch.cuda.empty_cache()
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
-    is_on_gpu = device.type == "cuda" and wishes.kernels == "auto"
-    vocab_tokens = built.model.shape.vocab_size
+    shape = built.model.shape
+    draws_on_gpu = device.type == "cuda" and wishes.kernels == "auto" and shape.has_head
     return ReadModel(
         built.model, tokenizer, budget, precision, identity, speculates,
-        triton_drawing(device, vocab_tokens) if is_on_gpu else None,
-        step_drawing(device, vocab_tokens) if is_on_gpu else None,
+        triton_drawing(device, shape.vocab_size) if draws_on_gpu else None,
+        step_drawing(device, shape.vocab_size) if draws_on_gpu else None,
     )  # fmt: skip
 
 

@@ -98,9 +98,9 @@ class Accepted(msgspec.Struct, frozen=True, tag=True):
 
 
 class Began(msgspec.Struct, frozen=True, tag=True):
-    """An engine has the model and begins. `computes_in` says how it computes: where two say the
-    same of the same weights, their tokens are the same. `is_cold` where it waited for the model to
-    load, for which the models `evicted` had to go.
+    """An engine has the model and begins. `computes_in` says how it computes: where two of one
+    release say the same of the same weights, their tokens are the same. `is_cold` where it waited
+    for the model to load, for which the models `evicted` had to go.
     """
 
     computes_in: str
@@ -145,6 +145,15 @@ class Vector(msgspec.Struct, frozen=True, tag=True):
 
     data: bytes
     prompt_tokens: int
+
+
+def is_computing(event: Event | Vector) -> bool:
+    """Whether an engine computes it by then: Began only says that it has the model, and there its
+    other requests may be waited for.
+    """
+    if isinstance(event, Stage):
+        return event.name == "prefill"
+    return isinstance(event, Piece | Finished | Vector)
 
 
 class Resume(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -80,10 +81,28 @@ class ChatTemplate:
             raise _refused(type(error).__name__) from error
 
 
+@dataclass(frozen=True, slots=True)
+class NoTemplate:
+    """Of a folder that has none: what a template's `variables` would be."""
+
+    variables: Mapping[str, str]
+
+
 def read_template(model_dir: Path) -> ChatTemplate:
+    """As `find_template`. Raises ModelInvalid where there is none, too."""
+    found = find_template(model_dir)
+    if isinstance(found, NoTemplate):
+        raise ModelInvalid(
+            f"{model_dir} has no chat template",
+            "it needs a chat_template.jinja, or chat_template in tokenizer_config.json",
+        )
+    return found
+
+
+def find_template(model_dir: Path) -> ChatTemplate | NoTemplate:
     """The template of a model folder, from its own file or from tokenizer_config.json.
 
-    Raises ModelInvalid where there is none.
+    Models that were not trained to talk have none. Raises ModelInvalid for one that is no template.
     """
     config_path = model_dir / "tokenizer_config.json"
     config = read_json_object(config_path) if config_path.exists() else {}
@@ -97,10 +116,7 @@ def read_template(model_dir: Path) -> ChatTemplate:
         return ChatTemplate(path.read_text(encoding="utf-8"), variables, str(path))
     source = _default_template(config.get("chat_template"))
     if source is None:
-        raise ModelInvalid(
-            f"{model_dir} has no chat template",
-            "it needs a chat_template.jinja, or chat_template in tokenizer_config.json",
-        )
+        return NoTemplate(variables)
     return ChatTemplate(source, variables, str(config_path))
 
 

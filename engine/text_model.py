@@ -21,7 +21,7 @@ from .model_files import read_json_object
 from .parsers.family import ReplyFamily, find_family
 from .pooling_files import NoPooling, read_pooling
 from .preprocessor import Preprocessor, read_preprocessor
-from .template import ChatTemplate, read_template
+from .template import ChatTemplate, NoTemplate, find_template
 from .text_files import TEXT_FILES
 from .tokenizer import Tokenizer
 from .types import Pooling
@@ -43,12 +43,24 @@ class Vision:
 
 
 @dataclass(frozen=True, slots=True)
-class TextModel:
-    tokenizer: Tokenizer
+class ChatForm:
+    """How this model's chats are written, and what their answers may hold."""
+
     template: ChatTemplate
     habits: TemplateHabits
-    defaults: GenerationDefaults
     family: ReplyFamily
+
+
+@dataclass(frozen=True, slots=True)
+class TextModel:
+    """`chat` is None where the folder has no template: it takes plain text alone. `vocab_size` is
+    one more than the largest token id that tokenizer and weights both have.
+    """
+
+    tokenizer: Tokenizer
+    vocab_size: int
+    chat: ChatForm | None
+    defaults: GenerationDefaults
     vision: Vision | None
     pooling: Pooling | NoPooling
 
@@ -60,17 +72,20 @@ def load_text_model(model_dir: Path) -> TextModel:
     """
     config = read_json_object(model_dir / "config.json")
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
-    template = read_template(model_dir)
+    template = find_template(model_dir)
     turn_end_id = tokenizer.special_id(template.variables.get("eos_token", ""))
     return TextModel(
         tokenizer=tokenizer,
-        template=template,
-        habits=find_habits(template),
+        vocab_size=min(tokenizer.vocab_size, _table_size(config) or tokenizer.vocab_size),
+        chat=None if isinstance(template, NoTemplate) else _chat_form(template),
         defaults=read_generation_defaults(model_dir, config, turn_end_id),
-        family=find_family(template),
         vision=_read_vision(model_dir, config, tokenizer),
         pooling=read_pooling(model_dir, config),
     )
+
+
+def _chat_form(template: ChatTemplate) -> ChatForm:
+    return ChatForm(template, find_habits(template), find_family(template))
 
 
 class TextModels:
@@ -115,6 +130,14 @@ def _files_state(model_dir: Path) -> _FilesState:
     present = [name for name in TEXT_FILES if (model_dir / name).exists()]
     stats = [(name, (model_dir / name).stat()) for name in present]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+
+
+def _table_size(config: Mapping[str, Any]) -> int | None:
+    """How many tokens the weights have: what is no number is the engine's to refuse."""
+    inner: object = config.get("text_config")
+    fields = cast(Mapping[str, Any], inner) if isinstance(inner, dict) else config
+    size = fields.get("vocab_size")
+    return size if isinstance(size, int) else None
 
 
 def _read_vision(model_dir: Path, config: Mapping[str, Any], tokenizer: Tokenizer) -> Vision | None:

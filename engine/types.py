@@ -14,7 +14,9 @@ Role = Literal["system", "user", "assistant", "tool"]
 # "length": as many tokens as were asked for. "context": as many as the model has room for.
 FinishReason = Literal["stop", "length", "context", "cancelled"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-Capability = Literal["text", "vision"]
+# A model says one of the first three: that it chats, or what it does that does not. "completion"
+# is plain text alone, "embedding" vectors alone.
+Capability = Literal["text", "completion", "embedding", "vision"]
 
 # How many of the best tokens' log probabilities a request may ask for.
 MAX_TOP_LOGPROBS = 20
@@ -25,18 +27,27 @@ MAX_LOGIT_BIASES = 1024
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 
 
-class TextPart(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
+class _OfRequest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a request is made of. A field that the reader does not know is refused, as a value is:
+    an answer that does not obey it is not what was asked for. One that is not used is not written,
+    so that an older reader takes all other requests. Hence no field may ever go or be renamed, and
+    no default change; that of a new field is None, a bool, a small number or empty: msgspec knows
+    a default by its identity.
+    """
+
+
+class TextPart(_OfRequest, frozen=True, tag=True, tag_field="kind"):
     text: str
 
 
-class ImagePart(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
+class ImagePart(_OfRequest, frozen=True, tag=True, tag_field="kind"):
     """A picture as the client sent it: an encoded file (PNG, JPEG, GIF, WebP), unopened."""
 
     data: bytes
     name: str = ""
 
 
-class ToolCall(msgspec.Struct, frozen=True):
+class ToolCall(_OfRequest, frozen=True):
     """`arguments` is the JSON text of an object."""
 
     id: str
@@ -44,7 +55,7 @@ class ToolCall(msgspec.Struct, frozen=True):
     arguments: str
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(_OfRequest, frozen=True):
     """One turn. `reasoning` and `tool_calls` belong to assistants, `tool_call_id` to tools."""
 
     role: Role
@@ -54,7 +65,7 @@ class Message(msgspec.Struct, frozen=True):
     tool_call_id: str = ""
 
 
-class Tool(msgspec.Struct, frozen=True):
+class Tool(_OfRequest, frozen=True):
     """`parameters` is the JSON text of a schema, with its keys in the order sent.
 
     The arguments of calls of an `is_strict` one obey that schema whatever the model would write.
@@ -66,7 +77,7 @@ class Tool(msgspec.Struct, frozen=True):
     is_strict: bool = False
 
 
-class ToolChoice(msgspec.Struct, frozen=True):
+class ToolChoice(_OfRequest, frozen=True):
     """Whether the model may, or must, call a tool, and which: `names` empty means any offered.
 
     What may not be called is offered all the same, so that the prompt of a conversation does not
@@ -78,7 +89,7 @@ class ToolChoice(msgspec.Struct, frozen=True):
     names: tuple[str, ...] = ()
 
 
-class Grammar(msgspec.Struct, frozen=True):
+class Grammar(_OfRequest, frozen=True):
     """What the words of an answer have to be, after its reasoning. It binds no tool calls.
 
     `source` is the JSON text of a schema, nothing for any JSON object, a regular expression, the
@@ -91,7 +102,7 @@ class Grammar(msgspec.Struct, frozen=True):
     param: str = "response_format"
 
 
-class ReasoningWish(msgspec.Struct, frozen=True):
+class ReasoningWish(_OfRequest, frozen=True):
     """What a client asked of the model's reasoning; None leaves it to the model.
 
     A model that cannot follow a wish ignores it. `thinks` False is the same as effort "none". At
@@ -103,7 +114,7 @@ class ReasoningWish(msgspec.Struct, frozen=True):
     budget_tokens: int | None = None
 
 
-class SamplingWish(msgspec.Struct, frozen=True):
+class SamplingWish(_OfRequest, frozen=True):
     """What a client asked of the sampler; None leaves it to the model's generation_config."""
 
     temperature: float | None = None
@@ -160,7 +171,7 @@ class TokenLogprob(msgspec.Struct, frozen=True, omit_defaults=True):
     is_skipped: bool = False
 
 
-class RawText(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
+class RawText(_OfRequest, frozen=True, tag=True, tag_field="kind"):
     """A prompt as its text: no template is applied.
 
     One to be gone on with has control tokens where it spells them, one for a vector has none.
@@ -169,13 +180,13 @@ class RawText(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
     text: str
 
 
-class RawTokens(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
+class RawTokens(_OfRequest, frozen=True, tag=True, tag_field="kind"):
     """A prompt as the token ids themselves."""
 
     token_ids: tuple[int, ...]
 
 
-class VectorWish(msgspec.Struct, frozen=True):
+class VectorWish(_OfRequest, frozen=True):
     """A vector is wanted in place of an answer, of so many dimensions; None means the model's.
 
     `param` is what the client calls the text, for errors.
@@ -185,7 +196,7 @@ class VectorWish(msgspec.Struct, frozen=True):
     param: str = "input"
 
 
-class ChatRequest(msgspec.Struct, frozen=True):
+class ChatRequest(_OfRequest, frozen=True):
     """One question to one model, the same whichever dialect it came in.
 
     The ingress fixes everything an answer depends on before the request leaves it: `seed` and

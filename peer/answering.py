@@ -61,6 +61,7 @@ class Answering:
         # The engine knows each choice as a request of its own.
         self._attempt_ids = {choice: f"{request_id}.{choice}" for choice in missing}
         self._running = set(self._attempt_ids.values())
+        self._num_losses_elsewhere = num_losses
         # Choices whose end has not been told.
         self.num_unfinished = len(missing)
         self._ticket = Ticket(
@@ -124,7 +125,7 @@ class Answering:
         ]
         engine.start(attempts, self._ticket.model.id, self._prompt)
         for _ in attempts:
-            self._meter.began(self._ticket.num_losses)
+            self._meter.began(self._ticket.num_losses - self._num_losses_elsewhere)
 
     def _made(self, choice: int, computes_in: str, num_tokens: int) -> None:
         self._computes_in = computes_in

@@ -110,7 +110,7 @@ async def member_of(
             ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s)
             teller = Teller(node, log, lambda: fleet.view, fleet.round_trips)
             desk = OrderDesk(node, node.steering, jobs, teller)
-            host = HopHost(node, leases.answer, desk.carry_out)
+            host = HopHost(config.name, node, leases.answer, desk.carry_out)
             rechecks = [host.recheck, hops.recheck]
 
             def rekey(changed: Keyring) -> None:

@@ -29,8 +29,8 @@ from .devices.hardware import look_for_gpus
 from .devices.rack import Rack
 from .devices.steering import NodeSteering
 from .gossip.ids import ModelId
+from .models.abilities import check_able
 from .models.catalogue import Catalogue
-from .models.eyes import check_sees
 from .models.shelf import AT_LENGTH_S, Shelf
 from .observing.chronicle import Chronicle
 from .observing.health import NodeHealth, Placement, child_health
@@ -241,7 +241,7 @@ class Node:
         """
         with self._counting.admitted(1):
             model = await self.shelf.find(request.model)
-            check_sees(model.id, request, self.shelf.suggestion(), sees_images=model.sees_images)
+            check_able(model.id, model.capabilities, request, self.shelf.suggestion())
             return await self._text.count(secrets.token_hex(8), model, request)
 
     def begin_drain(self) -> None:

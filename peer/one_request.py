@@ -22,7 +22,7 @@ from .bounds.admission import Admission
 from .children.text_side import TextSide
 from .devices.rack import Rack
 from .errors import CannotContinue
-from .models.eyes import check_sees
+from .models.abilities import check_able
 from .models.shelf import Shelf
 from .observing.live import LiveRequest
 from .observing.recent import Recent
@@ -66,7 +66,7 @@ async def served(
             tally, missing, began_s, clock, is_rest=is_rest, recent=means.recent
         ) as meter:
             told = functools.partial(_told, meter, live, clock)
-            check_sees(model.id, request, means.shelf.suggestion(), sees_images=model.sees_images)
+            check_able(model.id, model.capabilities, request, means.shelf.suggestion())
             request_id = secrets.token_hex(8)
             yield told(Stage("preparing"))
             # A cold engine takes seconds to start: let it do so while the prompt is made.

@@ -44,6 +44,10 @@ class ModelInfo:
     wishes: ModelWishes = AS_ALL
 
     @property
+    def takes_chats(self) -> bool:
+        return "text" in self.capabilities
+
+    @property
     def sees_images(self) -> bool:
         return "vision" in self.capabilities
 

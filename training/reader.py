@@ -40,7 +40,8 @@ class Reader:
 
     @property
     def takes_tools(self) -> bool:
-        return self._text.family.calls != "none"
+        chat = self._text.chat
+        return chat is not None and chat.family.calls != "none"
 
     def reply(
         self,

@@ -50,7 +50,7 @@ def _num_asked(peer: PeerPicture) -> int:
 
 
 def _tokens_per_s(peer: PeerPicture) -> float:
-    return 0 if peer.load is None else peer.load.tokens_per_s_now
+    return 0 if peer.load is None else peer.load.decode_tokens_per_s
 
 
 PEERS: Table[PeerPicture] = Table(

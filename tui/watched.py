@@ -37,7 +37,7 @@ class Course:
 
     def note(self, peer: PeerPicture) -> None:
         load = peer.load if peer.state in ("up", "loading", "draining") else None
-        self.tokens_per_s.append(load.tokens_per_s_now if load else 0)
+        self.tokens_per_s.append(load.decode_tokens_per_s if load else 0)
         self.waiting.append(load.waiting if load else 0)
 
 

@@ -54,11 +54,13 @@ def doctor(
     from cortex.peer.doctor.examination import Inquiry, examine
     from cortex.peer.doctor.findings import num_failed
 
-    from ..config import c_compiler, compiled_dir
+    from ..config import c_compiler, compiled_dir, user_config_home
     from ..devices import find_gpus, torch_cuda
     from ..diagnostics import FAILED, show_logs
     from ..doors import find_doors
     from ..output import standard_output
+    from ..service.renewing import judge_units
+    from ..service.systemctl import system_manager, user_manager
 
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)
@@ -77,7 +79,8 @@ def doctor(
         c_compiler=c_compiler(),
         compiled_dir=compiled_dir(invocation.locations),
     )
-    findings = asyncio.run(examine(inquiry))
+    managers = (user_manager(user_config_home()), system_manager())
+    findings = [*asyncio.run(examine(inquiry)), *judge_units(managers)]
     output = standard_output()
     has_colour = invocation.has_colour(is_terminal=output.is_terminal)
     lines = (line for each in findings for line in describe(each, has_colour=has_colour))

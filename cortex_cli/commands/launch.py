@@ -126,7 +126,7 @@ def _find_target(
 
 
 def choose_model(models: Sequence[ModelInfo], wanted: str | None, peer: str) -> ModelInfo:
-    """The model that is wanted, or the first one with room for an agent.
+    """The model that is wanted, or the first one that chats and has room for an agent.
 
     Raises ModelNotFound.
     """
@@ -139,11 +139,11 @@ def choose_model(models: Sequence[ModelInfo], wanted: str | None, peer: str) -> 
         return by_id[wanted]
     if wanted is None and models:
         for model in models:
-            if model.context_length >= _LEAST_TOKENS:
+            if model.takes_chats and model.context_length >= _LEAST_TOKENS:
                 return model
         raise ModelNotFound(
-            f"no model of the peer at {peer} takes the {_LEAST_TOKENS:,} tokens that an agent's"
-            " instructions and a first file need",
+            f"no model that chats of the peer at {peer} takes the {_LEAST_TOKENS:,} tokens that an"
+            " agent's instructions and a first file need",
             f"{_PULL_ONE}; --model ID starts one anyway",
         )
     if wanted is None:

@@ -115,15 +115,20 @@ def status(what: Whose = "peer", system: System = False, as_json: Json = False) 
     \b
       cortex service status
       cortex service status gateway --system --json
+
+    Where this release would write its unit in another way it says what does.
     """
     from ..output import standard_output
-    from ..service.wording import lines, told
+    from ..service.planning import split
+    from ..service.renewing import renewal
+    from ..service.wording import lines, outdated, told
 
     manager = _manager(is_system=system)
     name = _installed(manager, what)
-    state = manager.state(name)
-    value = {"unit": name, "file": str(manager.unit_file(name)), **told(state)}
-    standard_output().either(value, lines(name, state, is_system=system), as_json=as_json)
+    state, renew = manager.state(name), renewal(manager, split([what])[0])
+    file = {"unit": name, "file": str(manager.unit_file(name)), "renew": renew or None}
+    shown = lines(name, state, is_system=system) + (outdated(renew) if renew else [])
+    standard_output().either(file | told(state), shown, as_json=as_json)
 
 
 @service.command("remove")

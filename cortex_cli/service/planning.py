@@ -4,12 +4,13 @@ would be secret, missing or out of reach there.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shlex
 import stat
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -29,7 +30,7 @@ SYSTEM_STATE_DIR = Path("/var/lib/cortex")
 # installed from.
 SYSTEM_SETTINGS_DIRS = (SYSTEM_STATE_DIR, Path("/etc/cortex"))
 
-_DESCRIPTIONS: Mapping[What, str] = {
+DESCRIPTIONS: Mapping[What, str] = {
     "peer": "cortex peer: serves models, one of a fleet",
     "gateway": "cortex gateway: the door to a fleet's models",
 }
@@ -63,20 +64,19 @@ def system_service(
     """One of the whole machine. Raises ServiceProblem and UsageProblem."""
     _check_keys(options, invocation, SYSTEM_STATE_DIR, SYSTEM_SETTINGS_DIRS[-1] / "cortex.toml")
     words = _words(options)
-    program = Path(sys.executable)
-    reads = [program, program.resolve(), Path(__file__).resolve(), *_paths(options.values())]
+    reads = [*program_files(), *_paths(options.values())]
     if run_as is None:
         for path in reads:
             _check_reach(path)
     return Service(
         NAMES[what],
-        _DESCRIPTIONS[what],
-        _command(what, words),
+        DESCRIPTIONS[what],
+        command(what, words),
         _drain_s(options, invocation),
         is_system=True,
         run_as=run_as,
         reads=reads,
-        writes=_folders_kept(options),
+        writes=folders_kept(functools.partial(_paths_of, options)),
     )
 
 
@@ -91,16 +91,23 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
     folders = [locations.state_dir, locations.data_dir, locations.cache_dir]
     proxies = set_variables(_PROXIES)
     to_all = open_proxies(proxies)
+    kept = folders_kept(functools.partial(_paths_of, options))
     return Service(
         NAMES[what],
-        _DESCRIPTIONS[what],
-        _command(what, words),
+        DESCRIPTIONS[what],
+        command(what, words),
         _drain_s(options, invocation),
         working_dir=locations.state_dir.absolute(),
-        writes=[one.absolute() for one in folders if one is not None] + _folders_kept(options),
+        writes=[one.absolute() for one in folders if one is not None] + kept,
         environment=set_variables(_CARRIED) | _gpus() | to_all,
         left_out=[name for name in proxies if name not in to_all],
     )
+
+
+def program_files() -> list[Path]:
+    """What the service has to see of this installation."""
+    program = Path(sys.executable)
+    return [program, program.resolve(), Path(__file__).resolve()]
 
 
 def own_program() -> str:
@@ -149,7 +156,7 @@ def _gpus() -> dict[str, str]:
     return {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
 
 
-def _command(what: What, words: Sequence[str]) -> list[str]:
+def command(what: What, words: Sequence[str]) -> list[str]:
     # -P: a file in the folder where it runs is no module of ours.
     return [sys.executable, "-P", "-m", "cortex.cli", what, *words]
 
@@ -182,11 +189,16 @@ def _paths(options: Iterable[Option]) -> list[Path]:
     return [each for one in options for each in _values(one) if isinstance(each, Path)]
 
 
-def _folders_kept(options: Mapping[str, Option]) -> list[Path]:
-    """Folders that an option names for what the service remembers, and for models that it pulls."""
-    first_models = _paths([options["models"]])[:1] if "models" in options else []
-    key_files = _paths([options["key_file"]])
-    return [*_paths([options["state_dir"]]), *(one.parent for one in key_files), *first_models]
+def _paths_of(options: Mapping[str, Option], name: str) -> list[Path]:
+    return _paths([options[name]]) if name in options else []
+
+
+def folders_kept(named: Callable[[str], Sequence[Path]]) -> list[Path]:
+    """Folders for what the service remembers, and for models that it pulls: `named` are the paths
+    that an option names.
+    """
+    key_files = named("key_file")
+    return [*named("state_dir"), *(one.parent for one in key_files), *named("models")[:1]]
 
 
 def _drain_s(options: Mapping[str, Option], invocation: Invocation) -> float:

@@ -43,6 +43,11 @@ def lines(name: str, state: Mapping[str, str], *, is_system: bool) -> list[str]:
     return shown
 
 
+def outdated(renew: str) -> list[str]:
+    way = "this release would write its unit in another way"
+    return [f"{way} (changes of your own belong into a drop-in)", f"write it anew: {renew}"]
+
+
 def _number(state: Mapping[str, str], name: str) -> int:
     text = state.get(name, "")
     return int(text) if text.isdecimal() else 0

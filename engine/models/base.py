@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import nn
@@ -20,6 +20,9 @@ from ..weights import WeightNames
 from .memory import MemoryShape, StepMemory
 
 Config = TypeVar("Config")
+# Where the weights come from that make scores of hidden states: tensors of its own, the embedding,
+# or nowhere. The last is not config.json's to say.
+Head = Literal["own", "tied", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class ModelShape:
 
     The embedding may be padded: ids from the tokenizer's size up to `vocab_size` are no tokens. A
     model without vision may still have picture tokens in its vocabulary. With a draft head it can
-    `foresee`.
+    `foresee`; without a head it gives hidden states, and no `logits`.
     """
 
     vocab_size: int
@@ -47,6 +50,7 @@ class ModelShape:
     vision: VisionShape | None = None
     image_token_id: int | None = None
     video_token_id: int | None = None
+    has_head: bool = True
     has_draft_head: bool = False
     num_heads: int = 1
 
@@ -60,7 +64,7 @@ class ServableModel(Operating, ABC):
     tokens are the beginning, and nothing is remembered (training).
     """
 
-    # None where the head is tied: its weights are then the embedding's.
+    # None where the head is tied, its weights the embedding's, and where there is none.
     lm_head: nn.Module | None
 
     def __init__(self, shape: ModelShape) -> None:
@@ -71,6 +75,11 @@ class ServableModel(Operating, ABC):
     @abstractmethod
     def embedding(self) -> nn.Module:
         """Token ids [...] to [..., hidden]. Its one parameter is the table, in some order."""
+
+    @property
+    def has_tied_head(self) -> bool:
+        """Whether scores are made with the embedding as it lies."""
+        return self.lm_head is None and self.shape.has_head
 
     @property
     def dtype(self) -> torch.dtype:
@@ -120,6 +129,7 @@ class ServableModel(Operating, ABC):
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[..., hidden] to float32 [..., vocab]."""
+        assert self.shape.has_head, "a model without a head is asked for vectors alone"
         if self.lm_head is None:
             return functional.linear(hidden, self._table).float()
         return self.lm_head(hidden).float()
@@ -131,11 +141,13 @@ class Architecture(Generic[Config]):
 
     `parse_config` takes config.json's object and its name for errors, and raises ModelInvalid for
     what cannot be served exactly; `build` makes a model without weights; `weight_names` says where
-    each tensor of the files belongs, and which are known extras. `with_draft_head` makes of a
-    config that of the same model with its draft head, where tensors of these names hold one.
+    each tensor of the files belongs, and which are known extras. `without_head` makes of a config
+    that of the same model whose files hold the decoder alone, where its head would not be tied.
+    `with_draft_head` makes of one that with its draft head, where tensors of these names hold one.
     """
 
     parse_config: Callable[[Mapping[str, Any], str], Config]
     build: Callable[[Config], ServableModel]
     weight_names: Callable[[Config], WeightNames]
+    without_head: Callable[[Config], Config]
     with_draft_head: Callable[[Config, Collection[str]], Config] | None = None

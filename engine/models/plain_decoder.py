@@ -6,7 +6,7 @@ own file reads its config and says which switches it sets. Knows nothing of toke
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -18,7 +18,7 @@ from ..layers.mlp import SwiGLU
 from ..layers.norms import RMSNorm
 from ..layers.rotary import RopeConfig, cos_sin, inverse_frequencies
 from ..weights import WeightNames
-from .base import ModelShape, ServableModel
+from .base import Head, ModelShape, ServableModel
 from .fields import ConfigFields
 from .memory import AttentionShape, MemoryShape, StepMemory
 from .rope_fields import read_rope
@@ -34,7 +34,7 @@ class PlainConfig:
     attention: AttentionShape
     rms_norm_eps: float
     rope: RopeConfig
-    tied_embeddings: bool
+    head: Head
     qkv_bias: bool
     has_head_norms: bool
 
@@ -62,7 +62,7 @@ def take_plain_config(
         attention=AttentionShape(fields.take_int("num_key_value_heads"), head_dim),
         rms_norm_eps=fields.take_number("rms_norm_eps"),
         rope=read_rope(fields, head_dim),
-        tied_embeddings=fields.take_flag("tie_word_embeddings", False),
+        head="tied" if fields.take_flag("tie_word_embeddings", False) else "own",
         qkv_bias=qkv_bias,
         has_head_norms=has_head_norms,
     )
@@ -75,6 +75,10 @@ def take_plain_config(
     if layer_types is not None and layer_types != ["full_attention"] * config.num_layers:
         fields.refuse("layer_types", layer_types)
     return config
+
+
+def without_plain_head(config: PlainConfig) -> PlainConfig:
+    return replace(config, head="none") if config.head == "own" else config
 
 
 class PlainLayer(nn.Module):
@@ -132,20 +136,22 @@ class PlainDecoder(nn.Module):
 
 
 class PlainModel(ServableModel):
-    """The whole checkpoint: decoder and head, the head's weights its own or the embedding's."""
+    """The whole checkpoint: decoder and head."""
 
     def __init__(self, config: PlainConfig) -> None:
         attention = {i: config.attention for i in range(config.num_layers)}
         memory = MemoryShape(attention, linear={})
-        num_heads = config.num_heads
         super().__init__(
-            ModelShape(config.vocab_size, config.hidden_size, memory, num_heads=num_heads)
-        )
+            ModelShape(
+                config.vocab_size, config.hidden_size, memory,
+                has_head=config.head != "none", num_heads=config.num_heads,
+            )
+        )  # fmt: skip
         self.model = PlainDecoder(config)
         self.lm_head = (
-            None
-            if config.tied_embeddings
-            else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+            nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+            if config.head == "own"
+            else None
         )
 
     @property
@@ -165,7 +171,7 @@ def plain_weight_names(config: PlainConfig) -> WeightNames:
     """Parameters are named as the tensors are; a tied head may lie in the files all the same."""
 
     def parameter(name: str) -> str | None:
-        is_extra = config.tied_embeddings and name == "lm_head.weight"
+        is_extra = config.head == "tied" and name == "lm_head.weight"
         # Older files hold the rotary frequencies, which follow from the config.
         if is_extra or name.endswith(".rotary_emb.inv_freq"):
             return None

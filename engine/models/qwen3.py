@@ -10,7 +10,13 @@ from typing import Any
 
 from .base import Architecture
 from .fields import ConfigFields
-from .plain_decoder import PlainConfig, PlainModel, plain_weight_names, take_plain_config
+from .plain_decoder import (
+    PlainConfig,
+    PlainModel,
+    plain_weight_names,
+    take_plain_config,
+    without_plain_head,
+)
 
 
 def parse_config(raw: Mapping[str, Any], where: str = "config.json") -> PlainConfig:
@@ -24,4 +30,4 @@ def parse_config(raw: Mapping[str, Any], where: str = "config.json") -> PlainCon
     return config
 
 
-QWEN3 = Architecture(parse_config, PlainModel, plain_weight_names)
+QWEN3 = Architecture(parse_config, PlainModel, plain_weight_names, without_plain_head)

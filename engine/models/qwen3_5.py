@@ -207,14 +207,20 @@ class DraftHead(nn.Module):
         return self.norm(x)
 
 
+def without_head(config: Qwen35Config) -> Qwen35Config:
+    text = config.text
+    return replace(config, text=replace(text, head="none")) if text.head == "own" else config
+
+
 def with_draft_head(config: Qwen35Config, tensor_names: Collection[str]) -> Qwen35Config:
     """For files that hold the draft head whole, and nothing in it that is not known here.
 
-    What config.json says of it outlives the weights: many who train a model on leave them out.
+    What config.json says of it outlives the weights: many who train a model on leave them out. Its
+    drafts go through the model's own head.
     """
     known = {f"mtp.{name}" for name, _ in DraftHead(config.text).named_parameters()}
     held = {name for name in tensor_names if name.startswith("mtp.")}
-    return replace(config, has_draft_head=held == known)
+    return replace(config, has_draft_head=held == known and config.text.head != "none")
 
 
 def model_shape(config: Qwen35Config) -> ModelShape:
@@ -228,6 +234,7 @@ def model_shape(config: Qwen35Config) -> ModelShape:
         else None,
         image_token_id=config.image_token_id,
         video_token_id=config.video_token_id,
+        has_head=config.text.head != "none",
         has_draft_head=config.has_draft_head,
         num_heads=config.text.num_heads,
     )
@@ -242,9 +249,9 @@ class Qwen35(ServableModel):
         self.language_model = LanguageModel(config.text)
         self.visual = VisionTower(config.vision) if config.vision else None
         self.lm_head = (
-            None
-            if config.text.tied_embeddings
-            else nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+            nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+            if config.text.head == "own"
+            else None
         )
         self.mtp = DraftHead(config.text) if config.has_draft_head else None
 
@@ -284,20 +291,21 @@ class Qwen35(ServableModel):
 
 
 def weight_names(config: Qwen35Config) -> WeightNames:
-    """Published names say `model.language_model.`, or `model.` where the file is flat."""
+    """Published names say `model.language_model.`, or `model.` where the file is flat. Files of
+    the decoder alone leave the `model.` out.
+    """
 
     def parameter(name: str) -> str | None:
         if name.startswith("mtp."):
             return name if config.has_draft_head else None
         if name == "lm_head.weight":
-            return None if config.text.tied_embeddings else name
-        if name.startswith("model.visual."):
-            return name.removeprefix("model.") if config.vision else None
-        if name.startswith("model.language_model."):
-            return name.removeprefix("model.")
-        return "language_model." + name.removeprefix("model.")
+            return None if config.text.head == "tied" else name
+        inner = name.removeprefix("model.")
+        if inner.startswith("visual."):
+            return inner if config.vision else None
+        return inner if inner.startswith("language_model.") else f"language_model.{inner}"
 
     return WeightNames(parameter, ("linear_attn.A_log", "linear_attn.norm.weight"))
 
 
-QWEN3_5 = Architecture(parse_config, Qwen35, weight_names, with_draft_head)
+QWEN3_5 = Architecture(parse_config, Qwen35, weight_names, without_head, with_draft_head)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ..errors import ModelInvalid
 from ..layers.rotary import RopeConfig
+from .base import Head
 from .fields import ConfigFields
 from .rope_fields import finish_rope, open_rope
 
@@ -33,7 +34,7 @@ class TextConfig:
     conv_kernel: int
     rms_norm_eps: float
     rope: RopeConfig
-    tied_embeddings: bool
+    head: Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _text_config(fields: ConfigFields, *, tied: bool) -> TextConfig:
         conv_kernel=fields.take_int("linear_conv_kernel_dim"),
         rms_norm_eps=fields.take_number("rms_norm_eps"),
         rope=_rope_config(fields, head_dim),
-        tied_embeddings=tied,
+        head="tied" if tied else "own",
     )
     fields.done(*_WITHOUT_EFFECT)
     for name, heads, groups in (

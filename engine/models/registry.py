@@ -42,6 +42,7 @@ from .qwen2 import QWEN2
 from .qwen3 import QWEN3
 from .qwen3_5 import QWEN3_5
 
+_HEAD_TENSOR = "lm_head.weight"
 # By the model_type of config.json.
 ARCHITECTURES: Mapping[str, Architecture[Any]] = {
     "llama": LLAMA,
@@ -76,12 +77,15 @@ class LoadedModel:
 def build_model(model_dir: Path, *, drafts: bool = False) -> BuiltModel:
     """The model of a folder without its weights, with its draft head if it `drafts` and has one.
 
-    Raises ModelInvalid for its config.
+    Which heads there are its files say. Raises ModelInvalid for its config, or for what are none.
     """
     architecture, config, context_tokens = read_config(model_dir)
+    held = tensor_names(model_dir)
+    if _HEAD_TENSOR not in held:
+        config = architecture.without_head(config)
     with torch.device("meta"), _Unfilled():
         if drafts and architecture.with_draft_head is not None:
-            config = architecture.with_draft_head(config, tensor_names(model_dir))
+            config = architecture.with_draft_head(config, held)
         model = architecture.build(config)
     return BuiltModel(model, architecture.weight_names(config), context_tokens)
 
@@ -119,7 +123,7 @@ def weights_bytes(
         copy_bytes = packer.copy_bytes(shape, dtype)
         if copy_bytes is not None:
             num_bytes += copy_bytes - shape.numel() * dtype.itemsize
-    if built.model.lm_head is None:
+    if built.model.has_tied_head:
         (table,) = built.model.embedding.parameters()
         copy_bytes = packer.copy_bytes(table.shape, dtype) or 0
         is_shared = packer.has_panels(table.shape, dtype)
@@ -243,7 +247,7 @@ def _pack(
         if isinstance(module, SideBySide):
             module.join(packed)
     replace_linears(model, packed)
-    if model.lm_head is not None:
+    if not model.has_tied_head:
         return
     embedding = model.embedding
     (table,) = embedding.parameters()

@@ -137,8 +137,9 @@ def _bias(flat: torch.Tensor, vocab_size: int, rows: Sequence[Adjustment]) -> No
 
 
 def _ban(flat: torch.Tensor, vocab_size: int, rows: Sequence[Adjustment]) -> None:
+    # What a model's files call an answer's end may be a token that its weights have not.
     places = (
-        (place * vocab_size + token_id for token_id in row.banned_ids)
+        (place * vocab_size + token_id for token_id in row.banned_ids if token_id < vocab_size)
         for place, row in enumerate(rows)
     )
     if index := list(itertools.chain.from_iterable(places)):

@@ -36,6 +36,7 @@ from .context import (
     identify,
     new_request_id,
     respond,
+    told,
 )
 from .errors import from_http
 from .intake import Intake
@@ -132,7 +133,7 @@ async def _errors_told(request: web.Request, handler: Handler) -> web.StreamResp
 def _refuse(request: web.Request, error: CortexError) -> web.Response:
     response = respond(request, error)
     if LIVE in request:
-        request[LIVE].ending = error.code()
+        request[LIVE].failed(error.code(), told(request, error).status)
         response.headers.update(headers_of(request[LIVE], is_whole=False))
     return response
 

@@ -60,12 +60,12 @@ def describe(health: NodeHealth) -> str:
 
     One that could not run at all, or keeps dying, is not.
     """
-    states = {child.state for child in (*health.engines, health.text)}
+    children = (*health.engines, health.text)
     if health.is_draining:
         return "draining"
-    if "failed" in states or "resting" in states:
+    if any(child.is_failing for child in children):
         return "failing"
-    return "starting" if "starting" in states else "ok"
+    return "starting" if any(child.state == "starting" for child in children) else "ok"
 
 
 def _placed(placed: Placed, devices: Sequence[DeviceBooks]) -> dict[str, object]:

@@ -1,9 +1,8 @@
-"""GET /metrics, in Prometheus' text format, and the count of replies that is told there alone."""
+"""GET /metrics, in Prometheus' text format, with the tally of replies that is told there alone."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 
 from aiohttp import web
 from prometheus_client import generate_latest
@@ -12,16 +11,17 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from ..fleet.membership import Membership
 from ..node import Node
 from ..observing.metrics import PeerCollector
+from ..observing.replies import ReplyTally
 
 _COLLECTOR = web.AppKey("collector", PeerCollector)
 # Told in a dialect's place of requests that only count a prompt's tokens.
 COUNTING = "count"
-REPLIES = web.AppKey("replies", Counter[tuple[str, int]])
+REPLIES = web.AppKey("replies", ReplyTally)
 
 
 def set_up(app: web.Application, node: Node, membership: Membership) -> None:
     """Give an app numbers of its own."""
-    replies: Counter[tuple[str, int]] = Counter()
+    replies = ReplyTally()
     app[REPLIES] = replies
     app[_COLLECTOR] = PeerCollector(
         lambda: node.health,

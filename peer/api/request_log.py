@@ -48,12 +48,14 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
         status = response.status
         return response
     except (asyncio.CancelledError, ConnectionError):
-        status, live.ending = _CLIENT_LEFT, "left"
+        status = _CLIENT_LEFT
+        live.left()
         raise
     finally:
-        request.app[REPLIES][dialect, status] += 1
+        now_s = clock()
+        request.app[REPLIES].ended(live, status, now_s)
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s", describe(live, status, client_id(request), clock()))
+            logger.info("%s", describe(live, status, client_id(request), now_s))
 
 
 @web.middleware

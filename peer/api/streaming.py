@@ -70,8 +70,9 @@ async def _replied(
                         await _tell(event, live, teller, pulse)
                 ending = teller.close()
             except CortexError as error:
-                live.ending = error.code()
-                ending = teller.fail(told(request, error))
+                failure = told(request, error)
+                live.failed(failure.code, failure.status)
+                ending = teller.fail(failure)
             await pulse.write(ending)
         await response.write_eof()
     return response

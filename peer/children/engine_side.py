@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -65,7 +66,7 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at one choice of a request. `on_end` is called once, when the engine is done with it,
-    and `on_tokens` with the number of tokens whenever some were made.
+    and `on_tokens` with the number of tokens whenever some were made: once for all of a step.
 
     The engine knows each choice as a request of its own. Where the engine ends first, `on_end` is
     not called: then it is not the choice that has ended.
@@ -220,6 +221,7 @@ class EngineSide:
             case Alive():
                 self._watch(message)
             case Step():
+                self._count(message)
                 for part in message.parts:
                     self._hear_part(part)
             case Waiting():
@@ -253,12 +255,20 @@ class EngineSide:
         if self._stall.beat(alive.step_count, has_work=has_work):
             self.slot.condemn(f"did nothing for {self._step_deadline_s:g} s, with work to do")
 
+    def _count(self, step: Step) -> None:
+        """Each token has a part of its own; those that were guessed ahead were made in one step."""
+        num_made: Counter[tuple[str, int]] = Counter()
+        for part in step.parts:
+            num_made[part.request_id, part.epoch] += len(part.token_ids)
+        for key, num_tokens in num_made.items():
+            attempt = self._attempt_of(*key)
+            if attempt is not None and num_tokens:
+                attempt.on_tokens(num_tokens)
+
     def _hear_part(self, part: StepPart) -> None:
         attempt = self._attempt_of(part.request_id, part.epoch)
         if attempt is None:
             return
-        if part.token_ids:
-            attempt.on_tokens(len(part.token_ids))
         if part.deltas or part.token_ids:
             is_last = part.finish is not None
             piece = Piece(part.deltas, part.token_ids, part.logprobs, attempt.choice, is_last)

@@ -85,7 +85,7 @@ class ChildSlot:
         self.spec = spec
         self.state: SlotState = "stopped"
         self.last_alive: Alive | None = None
-        # How often a child that was up has been replaced, and how the last one ended.
+        # How often a child that was up has ended unasked, and how the last one ended.
         self.num_restarts = 0
         self.last_end: str | None = None
         self._tasks = tasks
@@ -100,11 +100,18 @@ class ChildSlot:
         self._advice = ""
         self._deaths_s: deque[float] = deque(maxlen=_NUM_REMEMBERED_DEATHS)
         self._has_been_up = False
+        # Whether the last one ended before it was up.
+        self._has_failed = False
         self._is_closed = False
 
     @property
     def pid(self) -> int | None:
         return None if self._child is None else self._child.process.pid
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last child did not start, until one does; or they have ended too often."""
+        return self._has_failed or self.state == "resting"
 
     @property
     def is_burying(self) -> bool:
@@ -202,6 +209,8 @@ class ChildSlot:
         was_up = self.state == "up"
         is_wanted = ending == "was stopped"
         self.state = "stopped" if was_up or is_wanted else "failed"
+        self.num_restarts += was_up and not is_wanted
+        self._has_failed = not was_up and not is_wanted
         update = "" if is_wanted else self._update()
         exit_words, is_told = "", False
         if self._child is not None:
@@ -265,8 +274,7 @@ class ChildSlot:
             self.last_alive = message
             if not started.done():
                 self.state = "up"
-                self.num_restarts += self._has_been_up
-                self._has_been_up = True
+                self._has_been_up, self._has_failed = True, False
                 started.set_result(None)
         if isinstance(message, Ending):
             self._advice = message.error.hint

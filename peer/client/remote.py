@@ -119,12 +119,12 @@ class RemotePeer:
 
 
 def _read_model(plain: dict[str, Any]) -> ModelInfo:
-    told = plain.get("capabilities", ())
-    capabilities: tuple[Capability, ...] = ("text", "vision") if "vision" in told else ("text",)
+    told = plain.get("capabilities", ("text",))
+    known: tuple[Capability, ...] = get_args(Capability)
     return ModelInfo(
         id=text(plain["id"]),
         dir=None,
-        capabilities=capabilities,
+        capabilities=tuple(each for each in known if each in told),
         context_length=int(plain.get("context_length", 0)),
         created_s=int(plain.get("created", 0)),
         size_bytes=int(plain.get("size_bytes", 0)),

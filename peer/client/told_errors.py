@@ -27,6 +27,7 @@ def error_of(reply: Mapping[str, Any], status: int) -> CortexError:
             hint,
             param if isinstance(param, str) else None,
             _shortage_of(fields),
+            is_of_request=400 <= status < 500,
         )
     )
     # A peer's own hint is for programs that send headers.

@@ -262,6 +262,7 @@ class Devices:
         try:
             await self._costs.find(model)
         except CortexError as error:
+            self._tally.of(model.id).num_failed_loads += 1
             self._chronicle.add("failed", f"cannot load {model.id}: {error.message}", model.id)
             raise
 

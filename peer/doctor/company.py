@@ -42,7 +42,7 @@ def judge_builds(own_build: str, targets: Mapping[str, str]) -> Iterator[Finding
     for name, build in targets.items():
         if own_build and build and build != own_build:
             text = f"{name} runs cortex {build}, this peer {own_build}"
-            yield warn("version", text, "update the older of the two")
+            yield warn("version", text, "update both to one release")
 
 
 def _from_here(target: Target, reach: Reach, *, hears: bool) -> Finding:

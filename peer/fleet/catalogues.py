@@ -22,20 +22,27 @@ class Catalogues:
     def __init__(self, max_models: int = MAX_MODELS) -> None:
         self._max_models = max_models
         self._known: OrderedDict[bytes, tuple[StoredModel, ...]] = OrderedDict()
+        self._unread: set[bytes] = set()
         self._num_models = 0
 
     def of(self, digest: bytes) -> tuple[StoredModel, ...] | None:
         """The models of the list; None where it has not been fetched."""
         return self._known.get(digest)
 
-    def keep(self, digest: bytes, body: bytes, in_use: Iterable[bytes]) -> None:
-        """Take a list that was fetched.
+    def is_whole(self, digest: bytes) -> bool:
+        """Whether all of the list could be read, as far as it is here."""
+        return digest not in self._unread
 
-        Raises MessageError where it is another than the one that was named, or no list at all.
+    def keep(self, digest: bytes, body: bytes, in_use: Iterable[bytes]) -> None:
+        """Take what can be read of a list that was fetched: it would be no other the next time.
+
+        Raises MessageError where it is another than the one that was named.
         """
         if digest_of(body) != digest:
             raise MessageError("another list of models than the one that was told of")
-        models = read_catalogue(body)
+        models, is_whole = read_catalogue(body)
+        if not is_whole:
+            self._unread.add(digest)
         self._known[digest] = models
         self._num_models += len(models)
         self._make_room({digest, *in_use})
@@ -48,6 +55,7 @@ class Catalogues:
 
     def _drop(self, digest: bytes) -> None:
         self._num_models -= len(self._known.pop(digest))
+        self._unread.discard(digest)
 
     def _make_room(self, in_use: set[bytes]) -> None:
         """The lists that nobody names go first; where that is not enough, the oldest."""

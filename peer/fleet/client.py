@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from yarl import URL
 
-from ..errors import HostLost, HostRefused
+from ..errors import HostLost, HostRefused, HostSilent
 from ..gossip.codec import MessageError
 from ..gossip.ids import NodeId
 from ..resolving import AddressesOf, peer_connector
@@ -44,7 +44,9 @@ class PeerClient:
         self._patience_s = patience_s
 
     async def ping(self, node: NodeId) -> None:
-        """Raises HostLost where that peer does not answer."""
+        """Raises HostLost where that peer does not answer; each of these HostRefused or HostSilent
+        where it cannot be reached.
+        """
         async with self._asking("GET", node, PING_PATH, self._patience_s(node)) as reply:
             await read_body(reply.content)
 
@@ -82,7 +84,9 @@ class PeerClient:
                 yield reply
         except aiohttp.ClientConnectorError as error:
             raise HostRefused(f"no connection to peer {node.hex()}: {error}") from error
-        except (TimeoutError, aiohttp.ClientError, OSError, MessageError) as error:
+        except TimeoutError as error:
+            raise HostSilent(f"peer {node.hex()} does not answer {path} in time") from error
+        except (aiohttp.ClientError, OSError, MessageError) as error:
             raise HostLost(f"no use of {path} at peer {node.hex()}: {error}") from error
 
 

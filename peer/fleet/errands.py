@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Literal, TypeAlias
 
-from ..errors import HostLost
+from ..errors import HostLost, HostRefused, HostSilent
 from ..gossip.codec import MessageError
 from ..gossip.core import Core
 from ..gossip.events import SyncDue, TcpPing
@@ -87,6 +87,11 @@ class Errands:
         except MessageError as error:
             raise HostLost(f"{node.hex()} gave {error.message}") from error
 
+    def unread(self, core: Core) -> list[NodeId]:
+        """Those whose list of models could not be read whole."""
+        named = _named(core.members)
+        return [member.node for digest, member in named if not self._catalogues.is_whole(digest)]
+
     def _start(self, kind: Kind, node: NodeId, errand: Errand) -> bool:
         if self._num_open[kind] >= _AT_ONCE[kind]:
             return False
@@ -104,7 +109,9 @@ class Errands:
             self._ways.had_connection(node)
         except HostLost as error:
             logger.debug("errand failed kind=%s error=%s", kind, error)
-            self._driver.act(partial(self._had_no_connection, node))
+            # Whoever answers something else than was asked for has been reached.
+            if isinstance(error, HostRefused | HostSilent):
+                self._driver.act(partial(self._had_no_connection, node))
         finally:
             self._num_open[kind] -= 1
 

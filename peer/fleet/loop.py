@@ -63,6 +63,8 @@ logger = logging.getLogger(__name__)
 
 _ROUND_S = 1.0
 _BOOK_ROUNDS = 30
+# The topic of what is said of lists of models.
+_UNREAD = "models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +290,18 @@ class FleetLoop:
             rounds += 1
             if self._errands is not None:
                 self._errands.fetch_catalogues(self._loop.time(), self._core)
+                self._tell_unread(self._errands.unread(self._core))
             self._ways.look()
             if rounds % _BOOK_ROUNDS == 0:
                 self._save_book()
             self._lookout.stir()
+
+    def _tell_unread(self, nodes: Sequence[NodeId]) -> None:
+        self._notices.forget({_UNREAD})
+        for node in nodes:
+            name = self._viewer.name_of(node)
+            words = f"{name} tells of models in words that are not known here: update this peer"
+            self.note(words, _UNREAD)
 
     def _save_book(self) -> None:
         met = (member.published for member in self._core.members.reachable())

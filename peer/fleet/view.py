@@ -79,6 +79,7 @@ class PeerView:
     hex.
     `load` is its newest load record, `silent_s` how long ago it was heard of. Both ages were true
     at `made_s`, by the monotonic clock that the peer's loops go by, and about so ever since.
+    `stored` is the same tuple from view to view until the disk changes: who reads it goes by that.
     """
 
     node: NodeId

@@ -68,7 +68,9 @@ class Entry(Struct, frozen=True, array_like=True):
 
 
 class Catalogue(Struct, frozen=True):
-    models: Annotated[tuple[Entry, ...], Meta(max_length=MAX_STORED)] = ()
+    """Of Entries, each packed on its own: one that cannot be read takes no other along."""
+
+    models: Annotated[tuple[msgspec.Raw, ...], Meta(max_length=MAX_STORED)] = ()
 
 
 def packed(content: Struct) -> bytes:
@@ -127,16 +129,29 @@ def page(rows: Sequence[Row], limit_bytes: int = PAGE_BYTES) -> tuple[Row, ...]:
 def packed_catalogue(stored: Iterable[StoredModel]) -> bytes:
     """The list of a peer's models as it travels: the same models, the same bytes."""
     entries = sorted((_entry(model) for model in stored), key=lambda entry: (entry.id, entry.model))
-    return packed(Catalogue(tuple(entries[:MAX_STORED])))
+    raw = (msgspec.Raw(msgspec.msgpack.encode(entry)) for entry in entries[:MAX_STORED])
+    return packed(Catalogue(tuple(raw)))
 
 
 def digest_of(catalogue: bytes) -> bytes:
     return hashlib.sha256(catalogue).digest()[:DIGEST_BYTES]
 
 
-def read_catalogue(body: bytes) -> tuple[StoredModel, ...]:
-    """Raises MessageError."""
-    return tuple(_stored(entry) for entry in unpacked(Catalogue, body).models)
+def read_catalogue(body: bytes) -> tuple[tuple[StoredModel, ...], bool]:
+    """The models that can be read, and whether these are all."""
+    try:
+        told = unpacked(Catalogue, body).models
+    except MessageError:
+        return (), False
+    read = [_stored(entry) for raw in told if (entry := _read_entry(raw)) is not None]
+    return tuple(read), len(read) == len(told)
+
+
+def _read_entry(raw: msgspec.Raw) -> Entry | None:
+    try:
+        return cast(Entry, _decoder(Entry).decode(raw))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def _entry(model: StoredModel) -> Entry:

@@ -9,6 +9,7 @@ from cortex.engine.errors import CortexError
 from cortex.engine.stream import Accepted, Began, Event, Finished, Piece, Stage, Vector
 
 from ..children.mailbox import Mailbox
+from ..errors import HostUnread
 from ..orders.values import Report
 from .messages import Counted, Leased
 
@@ -67,15 +68,24 @@ class OrderCall:
     """An order whose reports come one by one. A slow reader gets the newest."""
 
     def __init__(self) -> None:
-        self.is_over = False
+        self.is_over = self.has_reports = False
         self._report: Report | None = None
+        self._unread: HostUnread | None = None
         self._error: CortexError | None = None
         self._filled = asyncio.Event()
 
     def hear(self, report: Report | None) -> None:
-        self.is_over = report is None
-        self._report = report or self._report
+        if self.is_over:
+            return  # the host has not heard yet that this was given up
+        self.is_over, self.has_reports = report is None, True
+        if report is None:
+            self._error = self._unread
+        self._report, self._unread = report or self._report, None
         self._filled.set()
+
+    def pass_over(self, unread: HostUnread) -> None:
+        """The next report may be read again: only the last says how the order ended."""
+        self._unread = unread
 
     def end(self, error: CortexError) -> None:
         self.is_over, self._error = True, error

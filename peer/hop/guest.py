@@ -18,11 +18,12 @@ from cortex.engine.errors import CortexError, InvalidRequest, ModelNotFound
 from cortex.engine.errors import to_info as to_any_info
 
 from ..bounds.admission import Admission
-from ..errors import UnsupportedParameter, to_info
+from ..errors import HostOutdated, to_info
 from ..gossip.ids import ModelId
 from ..node import Node
 from ..observing.live import LiveRequest
 from ..orders.values import Order, Report, unpack_order
+from ..release import own_release
 from .link import HopLink, Socket
 from .messages import (
     LEASE_EPOCH,
@@ -59,10 +60,13 @@ class _Work:
 
 
 class Guest:
-    """`intake` bounds the requests of all guests together, and `max_bytes` each of them."""
+    """`intake` bounds the requests of all guests together, and `max_bytes` each of them. `name` is
+    what this peer is called.
+    """
 
     def __init__(
         self,
+        name: str,
         node: Node,
         grant: Grant,
         carry_out: CarryOut,
@@ -71,6 +75,7 @@ class Guest:
         socket: Socket,
         tick_s: float,
     ) -> None:
+        self._name = name
         self._node = node
         self._grant = grant
         self._carry_out = carry_out
@@ -108,8 +113,9 @@ class Guest:
                 work = functools.partial(self._obey, message)
                 self._begin(message.request_id, message.epoch, size_bytes, work)
             case Parts():  # an ask that was not understood
+                refused = to_info(self._outdated())
                 for part in message.parts:
-                    self.link.post(Failed(part.request_id, part.epoch, to_info(_unknown())))
+                    self.link.post(Failed(part.request_id, part.epoch, refused))
             case Cancel():
                 known = self._works.get(message.request_id)
                 if known is not None and known.epoch == message.epoch:
@@ -132,6 +138,13 @@ class Guest:
     def _cancel_all(self) -> None:
         for work in self._works.values():
             work.task.cancel()
+
+    def _outdated(self) -> HostOutdated:
+        return HostOutdated(
+            f"peer '{self._name}' runs cortex {own_release()}, which does not know all that is"
+            " asked of it",
+            "update that peer",
+        )
 
     def _begin(
         self, request_id: str, epoch: int, size_bytes: int, work: Callable[[], Awaitable[None]]
@@ -185,7 +198,10 @@ class Guest:
 
     async def _obey(self, asked: OrderAsk) -> None:
         """What was ordered goes on when whoever ordered it has left."""
-        async with aclosing(self._carry_out(unpack_order(asked.order))) as reports:
+        order = unpack_order(asked.order)
+        if order is None:
+            raise self._outdated()
+        async with aclosing(self._carry_out(order)) as reports:
             async for report in reports:
                 self.link.post(Reported(asked.request_id, asked.epoch, report))
         self.link.post(Reported(asked.request_id, asked.epoch, None))
@@ -199,13 +215,6 @@ class Guest:
                 "ask for the models again",
                 param="model",
             )
-
-
-def _unknown() -> UnsupportedParameter:
-    return UnsupportedParameter(
-        "the request asks in words that this peer does not know",
-        "it runs an older cortex: update it, or ask another",
-    )
 
 
 def _check_resume(ask: Ask) -> None:

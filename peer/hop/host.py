@@ -23,13 +23,15 @@ _MORE_REQUESTS = 256
 class HopHost:
     """Belongs to the fleet port, which lets in only holders of the fleet key.
 
-    `grant` answers for this peer as the arbiter of loads, and `carry_out` does what it is ordered.
+    `name` is what this peer is called, `grant` answers for it as the arbiter of loads, and
+    `carry_out` does what it is ordered.
     """
 
     def __init__(
-        self, node: Node, grant: Grant, carry_out: CarryOut, tick_s: float = TICK_S
+        self, name: str, node: Node, grant: Grant, carry_out: CarryOut, tick_s: float = TICK_S
     ) -> None:
         config = node.config
+        self._name = name
         self._node = node
         self._grant = grant
         self._carry_out = carry_out
@@ -67,6 +69,7 @@ class HopHost:
         )
         await socket.prepare(request)
         guest = Guest(
+            self._name,
             self._node,
             self._grant,
             self._carry_out,

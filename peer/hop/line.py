@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cortex.engine.errors import CortexError
 
-from ..errors import HostLeaving, HostLost, HostSilent, from_info
+from ..errors import HostLeaving, HostLost, HostSilent, HostUnread, from_info
 from ..gossip.ids import NodeId
 from .calls import AnswerCall, Call, OrderCall, Question
 from .link import CLOSED_HERE, SILENT, HopLink, Socket
@@ -118,13 +118,15 @@ class Line:
         if asked is None or asked.epoch != part.epoch:
             return
         if isinstance(part.event, Unread):
-            self.link.post(Cancel(part.request_id, part.epoch))
-            asked.call.end(
-                HostLost(
-                    f"peer {self.host.hex()} answers in words that are not known here",
-                    "it runs a newer cortex: update this one",
-                )
+            unread = HostUnread(
+                f"peer {self.host.hex()} answers in words that are not known here",
+                "it runs a newer cortex: update this one",
             )
+            if isinstance(asked.call, OrderCall) and asked.call.has_reports:
+                asked.call.pass_over(unread)
+                return
+            self.link.post(Cancel(part.request_id, part.epoch))
+            asked.call.end(unread)
         elif isinstance(asked.call, AnswerCall):
             asked.call.hear(part.event)
 

@@ -3,8 +3,9 @@
 One connection carries many requests, each under an id that the asking side made up and an `epoch`
 that numbers its attempts: what an abandoned attempt still sends is dropped by it. A side that
 has nothing to say beats, so that silence means death. A message that is too long to go at once is
-sent in slices. Unknown fields are passed over; a message of an unknown type is dropped, and one
-that says of a request what only newer peers know ends that request alone.
+sent in slices. Unknown fields are passed over, but for those of a ChatRequest; a message of an
+unknown type is dropped, and one that says of a request what only newer peers know ends that request
+alone.
 """
 
 from __future__ import annotations

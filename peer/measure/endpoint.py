@@ -32,8 +32,9 @@ class Endpoint:
         self._clock = clock
 
     async def models(self) -> list[str]:
-        """The ids it lists. Raises InvalidApiKey, and NoPeer where nothing answers as an endpoint
-        does.
+        """The ids it lists, those of models that are said to chat first.
+
+        Raises InvalidApiKey, and NoPeer where nothing answers as an endpoint does.
         """
         try:
             async with self._session.get(f"{self.url}/models") as response:
@@ -49,6 +50,8 @@ class Endpoint:
                 f"no endpoint answers at {self.url} ({spoken(error)})",
                 "start one with: cortex peer; or name another with --url",
             ) from error
+        # Others say nothing of it, or in other words: then it is as they list them.
+        listed.sort(key=lambda model: not _is_said_to_chat(model))
         return [str(model["id"]) for model in listed if "id" in model]
 
     async def ask(self, path: str, body: dict[str, Any]) -> Timeline:
@@ -81,6 +84,11 @@ class Endpoint:
                 f"the endpoint at {self.url} wants an API key that it knows",
                 "set CORTEX_API_KEY to a key of that endpoint",
             )
+
+
+def _is_said_to_chat(model: dict[str, Any]) -> bool:
+    said = model.get("capabilities")
+    return isinstance(said, list) and "text" in said
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes]:

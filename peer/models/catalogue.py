@@ -1,10 +1,10 @@
 """The models on this machine's disks, found without torch.
 
 A model is a folder with config.json, tokenizer.json and safetensors files, of an architecture that
-the engine in use serves. The catalogue reads configs alone and never opens weights; whether a
-model really loads is the engine's to say. A folder that is passed over is kept with the reason,
-for whoever asks for it by its name. What may not be read is not there: the questions of os.path
-are asked, because those of Path raise PermissionError.
+the engine in use serves. The catalogue reads configs and the names of tensors, never weights;
+whether a model really loads is the engine's to say. A folder that is passed over is kept with the
+reason, for whoever asks for it by its name. What may not be read is not there: the questions of
+os.path are asked, because those of Path raise PermissionError.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from cortex.engine.errors import ModelNotFound
-from cortex.engine.types import Capability
 
 from ..config import EngineKind, PeerConfig
 from ..types import ModelInfo
+from .abilities import capabilities_of
 from .folder import CONFIG_FILE, Unserved, lacking, read_described, why_unserved
 
 EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}
@@ -34,9 +34,9 @@ _UNSPEAKABLE = Unserved("the name of its folder is no UTF-8", "give the folder a
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What was found, in search order; the first one is the default. `brings` is what to do where
-    nothing was; `unreadable` are configs that are there and are none, and `unserved` is why folders
-    were passed over, by the ids that their models would have.
+    """What was found, in search order; the first one that chats is the default. `brings` is what
+    to do where nothing was; `unreadable` are configs that are there and are none, and `unserved`
+    is why folders were passed over, by the ids that their models would have.
     """
 
     models: tuple[ModelInfo, ...]
@@ -139,7 +139,7 @@ def _read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | 
     return ModelInfo(
         id=model_id,
         dir=folder,
-        capabilities=_capabilities(described, folder),
+        capabilities=capabilities_of(described, folder, config.engine),
         context_length=min(own_tokens, config.model(model_id).context_tokens or own_tokens),
         created_s=int((folder / CONFIG_FILE).stat().st_mtime),
         wishes=config.wishes_for(model_id),
@@ -224,15 +224,6 @@ def _folders(root: Path) -> list[Path]:
         return sorted(child for child in root.iterdir() if isdir(child))
     except OSError:
         return []
-
-
-def _capabilities(described: dict[str, Any], folder: Path) -> tuple[Capability, ...]:
-    has_preprocessor = any(
-        isfile(folder / name) for name in ("preprocessor_config.json", "processor_config.json")
-    )
-    if isinstance(described.get("vision_config"), dict) and has_preprocessor:
-        return ("text", "vision")
-    return ("text",)
 
 
 def _context_tokens(described: dict[str, Any]) -> int:

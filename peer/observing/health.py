@@ -17,7 +17,9 @@ class ChildHealth:
     """`last_alive` is what the child said of itself within the last second or so, if it is up. One
     that `is_still` has had work for some seconds and done nothing of it.
 
-    `last_end` is how the one before it ended, where it was not told to.
+    `num_restarts` have ended once they were up without having been told to, and `last_end` is how
+    the last of those ended, or one that did not start. While that is how the last start went, or
+    they keep ending, it `is_failing`.
     """
 
     state: SlotState
@@ -26,6 +28,7 @@ class ChildHealth:
     num_restarts: int
     last_end: str | None
     is_still: bool = False
+    is_failing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +82,4 @@ class Placement:
 
 def child_health(slot: ChildSlot, *, is_still: bool = False) -> ChildHealth:
     told = slot.state, slot.pid, slot.last_alive, slot.num_restarts, slot.last_end
-    return ChildHealth(*told, is_still)
+    return ChildHealth(*told, is_still, slot.is_failing)

@@ -12,10 +12,20 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
-from cortex.engine.stream import Accepted, Began, Event, Finished, Piece, Stage, Vector
+from cortex.engine.stream import (
+    Accepted,
+    Began,
+    Event,
+    Finished,
+    Piece,
+    Stage,
+    Vector,
+    is_computing,
+)
 
 from ..errors import RequestCancelled
 
+_LEFT = "left"
 _WAITS_FOR_A_LOAD = ("starting", "loading")
 
 
@@ -23,12 +33,13 @@ class LiveRequest:
     """One of them. `model_id` is the catalogue's, None until the model has been found.
 
     `ending` is empty while it lasts: then the reason that its first answer ended with, or the code
-    of the error that it ended with.
+    of the error that it ended with, or "left". `error_status` is what HTTP calls that error, None
+    where it ended with none.
 
     `host` is the peer that answers, where a fleet does, and `start` whether the model was there.
     `evicted` models had to go for it. `is_streamed` is a client that sees what it waits for.
-    `queue_s` is how long the prompt waited for an engine, and `num_failovers` how often a host was
-    lost or had no place for it, and another was asked.
+    `queue_s` is how long the prompt waited until an engine read it, and `num_failovers` how often a
+    host was lost or had no place for it, and another took it up.
     """
 
     def __init__(self, request_id: str, dialect: str, key_name: str, now_s: float) -> None:
@@ -43,6 +54,7 @@ class LiveRequest:
         self.cached_tokens = 0
         self.completion_tokens = 0
         self.ending = ""
+        self.error_status: int | None = None
         self.host = ""
         self.start: Literal["", "warm", "cold"] = ""
         self.evicted: tuple[str, ...] = ()
@@ -50,6 +62,7 @@ class LiveRequest:
         self.queue_s: float | None = None
         self.num_failovers = 0
         self._accepted_s: float | None = None
+        self._has_begun = False
         # Of the prompt that is being read; it counts until the engine has said what it came to.
         self._reading_cached_tokens = 0
         # Blocks in each other, the innermost last; None for one that nothing ends.
@@ -65,8 +78,22 @@ class LiveRequest:
         """How much of the prompt was remembered, as far as that is known while it lasts."""
         return self.cached_tokens or self._reading_cached_tokens
 
+    @property
+    def is_answered(self) -> bool:
+        return self.ending not in ("", _LEFT) and self.error_status is None
+
+    def failed(self, code: str, status: int) -> None:
+        """Its client is told this error, in a reply of its own or in one that has begun."""
+        self.ending, self.error_status = code, status
+
+    def left(self) -> None:
+        """Its client has gone before the end, and is told nothing any more."""
+        self.ending, self.error_status = _LEFT, None
+
     def note(self, event: Event | Vector, clock: Callable[[], float]) -> None:
         """One more event of one of its prompts has come."""
+        if self.queue_s is None and self._accepted_s is not None and is_computing(event):
+            self.queue_s = clock() - self._accepted_s
         match event:
             case Piece():
                 if self.first_token_s is None:
@@ -77,11 +104,11 @@ class LiveRequest:
                 self.stage = event
                 if event.name == "prefill" and self.first_token_s is None:
                     self._reading_cached_tokens = event.cached_tokens
-                if event.name in _WAITS_FOR_A_LOAD and self.queue_s is None:
+                if event.name in _WAITS_FOR_A_LOAD and not self._has_begun:
                     self.start = "cold"
             case Began():
                 self.stage = None
-                self._begun(event, clock())
+                self._begun(event)
             case Accepted():
                 self.prompt_tokens += event.prompt_tokens
                 self._accepted_s = clock()
@@ -92,13 +119,13 @@ class LiveRequest:
             case Vector():
                 self.ending = "stop"
 
-    def _begun(self, began: Began, now_s: float) -> None:
-        """What it waited for is known now. Another engine that goes on with it adds to what went,
+    def _begun(self, began: Began) -> None:
+        """How it starts is known now. Another engine that goes on with it adds to what went,
         and changes nothing of how it started.
         """
         self.evicted += tuple(each for each in began.evicted if each not in self.evicted)
-        if self._accepted_s is not None and self.queue_s is None:
-            self.queue_s = now_s - self._accepted_s
+        if not self._has_begun:
+            self._has_begun = True
             self.start = "cold" if began.is_cold else "warm"
 
     def cancel(self) -> None:

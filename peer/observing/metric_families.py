@@ -32,10 +32,17 @@ FAMILIES = (
         "1 where a child process runs. One that is not needed is not started.",
     ),
     Family(
+        "cortex_process_failing",
+        "gauge",
+        ("process", "device"),
+        "1 where a child process could not be started the last time, or rests because it keeps"
+        " ending. It is tried again when it is needed.",
+    ),
+    Family(
         "cortex_restarts_total",
         "counter",
         ("process", "device"),
-        "Child processes that ended and were replaced.",
+        "Child processes that ran and ended without having been told to.",
     ),
     Family(
         "cortex_live_requests",
@@ -114,10 +121,32 @@ FAMILIES = (
         " prompt's tokens; status 499 is for clients that left before the end.",
     ),
     Family(
+        "cortex_request_errors_total",
+        "counter",
+        ("dialect", "code", "status"),
+        "Those of them that ended with an error, at the peer that was asked and once, in a stream"
+        " that had begun too; the status is what the error has in a reply of its own, where"
+        " `messages` has 529 for 503.",
+    ),
+    Family(
+        "cortex_client_time_to_first_token_seconds",
+        "histogram",
+        _MODEL,
+        "From a request's coming to the peer that was asked to the first token of its answer,"
+        " whatever waits and lost peers were in between.",
+    ),
+    Family(
+        "cortex_client_request_seconds",
+        "histogram",
+        _MODEL,
+        "From a request's coming to the peer that was asked to the end of its answer, of those"
+        " that came to their end.",
+    ),
+    Family(
         "cortex_requests_finished_total",
         "counter",
         ("model", "reason"),
-        "Answers by how they ended; each choice counts.",
+        "Answers by how they ended at the peer that worked for them; each choice counts.",
     ),
     Family(
         "cortex_prompt_tokens_total", "counter", _MODEL, "Tokens of the prompts that were answered."
@@ -155,14 +184,15 @@ FAMILIES = (
         "cortex_queue_seconds",
         "histogram",
         _MODEL,
-        "From a prompt's being ready to its engine's beginning it: what loads and other requests"
+        "From a prompt's being ready to its engine's reading it: what loads and other requests"
         " cost it.",
     ),
     Family(
         "cortex_time_to_first_token_seconds",
         "histogram",
         _MODEL,
-        "From a request's coming to the first token of its answer.",
+        "From a request's coming to the peer that answers to the first token that it makes. An"
+        " answer that goes on there has none.",
     ),
     Family(
         "cortex_inter_token_seconds",
@@ -181,7 +211,7 @@ FAMILIES = (
         "cortex_request_seconds",
         "histogram",
         _MODEL,
-        "From a request's coming to the end of its answer.",
+        "From a request's coming to the peer that answers to the end of its answer.",
     ),
     Family(
         "cortex_load_seconds",

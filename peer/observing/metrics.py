@@ -28,6 +28,7 @@ from ..fleet.view import PeerState
 from ..gossip.receiving import Cause
 from .health import ChildHealth, NodeHealth, Placed, Placement
 from .metric_families import FAMILIES, Kind
+from .replies import ReplyTally
 from .tally import ModelTally, PeerTally
 
 # Label values and the number that belongs to them.
@@ -37,8 +38,6 @@ _Rows = Iterable[_Row]
 _Filled = tuple[str, Sequence[_Row]]
 # What the engines said last, each with its device's name.
 _Told = Sequence[tuple[str, ModelStatus]]
-# The dialect and the status of replies, and how many there were.
-ReplyCounts = Mapping[tuple[str, int], int]
 
 _BY_NAME = {family.name: family for family in FAMILIES}
 _KINDS: Mapping[Kind, Callable[..., Any]] = {
@@ -68,7 +67,7 @@ class PeerCollector:
         placement: Callable[[], Placement],
         num_live: Callable[[], int],
         tally: PeerTally,
-        replies: ReplyCounts,
+        replies: ReplyTally,
         membership: Membership,
     ) -> None:
         self._health = health
@@ -94,8 +93,7 @@ class PeerCollector:
         yield _family("cortex_live_requests", [((), self._num_live())])
         yield from _of_memory(placement, told)
         yield from _of_engines(told, placement)
-        replies = (((dialect, str(status)), n) for (dialect, status), n in self._replies.items())
-        yield _family("cortex_requests_total", replies)
+        yield from _of_replies(self._replies)
         yield from _of_requests(self._tally)
 
 
@@ -103,6 +101,8 @@ def _of_processes(health: NodeHealth, names: Sequence[str]) -> Iterator[_Filled]
     engines = zip(names, health.engines, strict=True)
     children = {**{("engine", name): each for name, each in engines}, ("text", ""): health.text}
     yield _family("cortex_process_up", ((of, _is_up(child)) for of, child in children.items()))
+    failing = ((of, int(child.is_failing)) for of, child in children.items())
+    yield _family("cortex_process_failing", failing)
     restarts = ((labels, child.num_restarts) for labels, child in children.items())
     yield _family("cortex_restarts_total", restarts)
 
@@ -178,6 +178,18 @@ def _by_drafter(told: _Told, counted: Callable[[ModelStatus], tuple[int, int]]) 
         of_all, of_head = counted(status)
         yield (device, status.model_id, "lookup"), of_all - of_head
         yield (device, status.model_id, "head"), of_head
+
+
+def _of_replies(replies: ReplyTally) -> Iterator[_Filled]:
+    statuses = (((dialect, str(status)), n) for (dialect, status), n in replies.statuses.items())
+    yield _family("cortex_requests_total", statuses)
+    errors = (((*of, str(status)), n) for (*of, status), n in replies.errors.items())
+    yield _family("cortex_request_errors_total", errors)
+    for name, spreads in (
+        ("cortex_client_time_to_first_token_seconds", replies.first_token),
+        ("cortex_client_request_seconds", replies.answer),
+    ):
+        yield _family(name, (((model,), told.spread) for model, told in spreads.items()))
 
 
 def _of_requests(tally: PeerTally) -> Iterator[_Filled]:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from cortex.engine.histogram import Histogram
-from cortex.engine.stream import Accepted, Began, Event, Finished, Usage, Vector
+from cortex.engine.stream import Accepted, Event, Finished, Usage, Vector, is_computing
 from cortex.engine.types import FinishReason
 
 from ..dialects.usage import UsageTally
@@ -47,9 +47,9 @@ class ModelTally:
 
     Prompts are counted when their request is answered, each once, and so are those of their tokens
     that were not computed again; tokens of answers as they come. `first_token` and `answer` last
-    from the request's coming, `queue` from its prompt's being ready to the engine's beginning it,
-    `load` from its beginning to the ready model; `speed` is in tokens a second, of each choice that
-    ended. A replay is a choice taken up by a new engine process.
+    from the request's coming here, `queue` from its prompt's being ready to the engine's reading
+    it, `load` from its beginning to the ready model; `speed` is in tokens a second, of each choice
+    that ended. A replay is a choice taken up by a new engine process.
     """
 
     endings: Counter[Ending] = field(default_factory=Counter[Ending])
@@ -126,7 +126,7 @@ class RequestMeter:
         self._prompt_tokens = 0
         self._is_accepted = False
         self._is_rest = is_rest
-        # When its prompt was ready, until its engine begins it.
+        # When its prompt was ready, until its engine reads it.
         self._waits_since_s: float | None = None
         self._tally = tally
         self._began_s = began_s
@@ -136,7 +136,7 @@ class RequestMeter:
         self._paces: dict[int, _Pace] = {}
 
     def began(self, num_losses: int) -> None:
-        """An engine has been given a choice, after so many others died with it."""
+        """An engine has been given a choice, after so many others of this peer died with it."""
         if num_losses:
             self._tally.num_replays += 1
             self._recent.add(self._clock(), "failovers")
@@ -160,13 +160,13 @@ class RequestMeter:
 
     def saw(self, event: Event | Vector) -> None:
         """This is on its way to the client."""
+        if self._waits_since_s is not None and is_computing(event):
+            self._tally.queue.add(self._clock() - self._waits_since_s)
+            self._waits_since_s = None
         match event:
             case Accepted():
                 self._is_accepted, self._waits_since_s = True, self._clock()
                 self._prompt_tokens = event.prompt_tokens
-            case Began() if self._waits_since_s is not None:
-                self._tally.queue.add(self._clock() - self._waits_since_s)
-                self._waits_since_s = None
             case Finished():
                 self._finished(event)
             case Vector():

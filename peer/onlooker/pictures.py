@@ -47,13 +47,6 @@ class LoadPicture:
     first_token_ms: Annotated[int, Told(or_else=0)]
     age_s: float
 
-    @property
-    def tokens_per_s_now(self) -> int:
-        """What a peer tells is how fast it is when it answers, for others to plan by: it goes on
-        saying so while it rests.
-        """
-        return self.decode_tokens_per_s if self.running else 0
-
 
 def _peer_word(value: Any) -> PeerWord:
     """A newer peer may know more words; that it is neither gone nor silent we would hear."""

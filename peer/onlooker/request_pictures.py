@@ -16,9 +16,9 @@ from .reading import Told, dict_of, read, text
 class RequestPicture:
     """It came to `peer`, and `host` answers it. `done` of `total` is how far its stage is; `total`
     0 is an amount that nobody knows. `first_token_s` is None before the first token, `start` warm
-    or cold once its model begins, and `queue_s` how long it waited for that. `num_failovers` is how
-    often another host was asked, or this one again; None where an older peer does not say. Of the
-    prompt `cached_tokens` were remembered.
+    or cold once its model begins, and `queue_s` how long it waited to be read. `num_failovers` is
+    how often another host took it up, or this one again; None where an older peer does not say. Of
+    the prompt `cached_tokens` were remembered.
     """
 
     id: str

@@ -55,7 +55,7 @@ def detail(one: RequestPicture) -> Iterator[str]:
     if one.queue_s is not None:
         model = {"warm": "the model was there", "cold": "the model had to be loaded"}
         yield "; ".join(
-            filter(None, (f"waited {age(one.queue_s)} for an engine", model.get(one.start)))
+            filter(None, (f"waited {age(one.queue_s)} to be read", model.get(one.start)))
         )
     if one.evicted:
         yield f"{', '.join(one.evicted)} had to go for it"

@@ -97,7 +97,7 @@ def waiting(peer: PeerPicture) -> str:
 
 def tokens_per_s(peer: PeerPicture) -> str:
     # Nobody decodes nothing a second.
-    return _fresh(peer, None if peer.load is None else peer.load.tokens_per_s_now or None)
+    return _fresh(peer, None if peer.load is None else peer.load.decode_tokens_per_s or None)
 
 
 def utilisation(peer: PeerPicture) -> str:

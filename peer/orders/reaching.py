@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from cortex.engine.errors import CortexError
 
-from ..errors import HostLost, HostRefused
+from ..errors import HostLost, HostRefused, HostUnread
 from ..fleet.view import PeerView
 from ..hop.hops import OrderHops
 from .desk import OrderDesk
@@ -51,6 +51,12 @@ class Reach:
             except HostRefused as error:
                 raise HostRefused(
                     f"peer '{peer.name}' cannot be reached: {error.message}", error.hint
+                ) from error
+            except HostUnread as error:
+                raise HostUnread(
+                    f"peer '{peer.name}' reports of the order in words that are not known here,"
+                    " and carries it out all the same",
+                    error.hint,
                 ) from error
             except HostLost as error:
                 raise HostLost(

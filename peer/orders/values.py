@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from cortex.engine.errors import ErrorInfo, InvalidRequest
+from cortex.engine.errors import ErrorInfo
 
 from ..gossip.ids import U32, Model, Node
 from ..observing.log_ring import LogPage
@@ -158,9 +158,9 @@ class JobList(Struct, frozen=True, tag="jobs"):
 class RequestReport(Struct, frozen=True):
     """A request under way. `host` is the peer that answers it, where the fleet was asked.
 
-    `first_token_s` is None before that, and `queue_s` before an engine begins. `num_failovers` is
-    how often a host was lost or refused it, and another was asked. Of the prompt `cached_tokens`
-    were remembered.
+    `first_token_s` is None before that, and `queue_s` before an engine reads its prompt.
+    `num_failovers` is how often a host was lost or refused it, and another took it up. Of the
+    prompt `cached_tokens` were remembered.
     """
 
     id: str
@@ -209,11 +209,9 @@ def pack_order(order: Order) -> bytes:
     return _ENCODER.encode(order)
 
 
-def unpack_order(data: bytes) -> Order:
-    """Raises InvalidRequest for what is none, or one that only newer peers know."""
+def unpack_order(data: bytes) -> Order | None:
+    """None for what is none, or one that only newer peers know."""
     try:
         return _DECODER.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise InvalidRequest(
-            "this peer knows no such order", "it may run an older cortex: update it"
-        ) from None
+        return None

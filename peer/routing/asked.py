@@ -11,6 +11,7 @@ from cortex.engine.stream import Accepted, Began, Event, Stage, Vector
 
 from ..errors import AttemptsExhausted, HostSilent, NoPeer
 from ..observing.live import LiveRequest
+from ..observing.tally import Failover
 from ..placement.room import Room, room
 from ..placement.wording import each_of, nowhere
 from .candidates import Candidate, Life, Wish
@@ -38,13 +39,30 @@ _MAX_LOSSES = 2
 _STARTING = ("starting", "loading")
 
 
+# What is said of why it went on elsewhere, where several hosts parted with it on the way: who lost
+# it before who could not take it, and that before who was full.
+_WEIGHTS: dict[Fault, int] = {"busy": 0, "unfit": 1}
+_HEAVIEST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """From one host, for another one that is yet to be found; `code` is its error's."""
+
+    host: Candidate
+    kind: Failover
+    code: str
+    fault: Fault
+
+
 @dataclass(slots=True)
 class Asked:
     """`since_s` is since when no host works on it, and `cold_until_s` how long its client waits for
     a model to be loaded, which is `cold_wait_s` in all. `num_losses` engines have ended under
     it, at whichever hosts. `silent_since_s` is when its client was last told that it waits, or had
     no need to be. `is_accepted` says whether its host of now has made a prompt of it, and
-    `is_sound` whether one before that has.
+    `is_sound` whether one before that has. `partings` are the hosts that it has left since the last
+    one that gave a part of the answer.
     """
 
     model: FleetModel
@@ -61,7 +79,10 @@ class Asked:
     had_engine: bool = False
     cold_wait_s: float = 0.0
     num_losses: int = 0
+    # That of the host where its answer began.
+    build: str = ""
     is_held: bool = False
+    partings: list[Parting] = field(default_factory=list[Parting])
     tries: Tries = field(default_factory=Tries)
     busy_until_s: dict[Life, float] = field(default_factory=dict[Life, float])
 
@@ -87,6 +108,7 @@ class Asked:
             least_tokens=least_tokens,
             room=taken,
             computes_in=self.transcript.computes_in if has_begun else "",
+            build=self.build,
             excluded=frozenset(self.tries.excluded),
             lost=frozenset(self.tries.lost),
             busy_until_s=self.busy_until_s,
@@ -150,6 +172,8 @@ class Asked:
         self.has_engine = False
         is_over = self.cold_until_s is not None and now_s >= self.cold_until_s
         transcript = self.transcript
+        if transcript.has_begun:
+            self.build = self.build or host.build
         fault = self._fault_of(error)
         may_go_on = self.tries.failed(
             host,
@@ -166,6 +190,14 @@ class Asked:
         rest_s = _RESTS_S.get(fault)
         if rest_s is not None:
             self.busy_until_s[host.life] = now_s + rest_s
+
+    def taken_up(self, host: Candidate) -> Parting | None:
+        """The parting that made it go on at this host, which gives the answer now. None where it
+        was this one's before: whoever only waited for a place, or came back, has taken up nothing.
+        """
+        left = [one for one in self.partings if one.host.node != host.node]
+        self.partings.clear()
+        return max(left, key=lambda one: _WEIGHTS.get(one.fault, _HEAVIEST), default=None)
 
     def _fault_of(self, error: CortexError) -> Fault:
         """What an engine finds wrong with a prompt that was made here, the next one would, too."""

@@ -25,7 +25,9 @@ from .tries import fault_of
 
 
 class Attempts:
-    """`eta_s` is how long loads take; `on_heard` is told of a request that a host works on."""
+    """`eta_s` is how long loads take. `on_heard` is told of a request that a host works on, and
+    `on_answer` at each part of its answer who gave it.
+    """
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class Attempts:
         chooser: Chooser,
         eta_s: Eta,
         on_heard: Callable[[Asked], None],
+        on_answer: Callable[[Asked, Candidate], None],
         clock: Callable[[], float],
     ) -> None:
         self._local = local
@@ -41,6 +44,7 @@ class Attempts:
         self._chooser = chooser
         self._eta_s = eta_s
         self._on_heard = on_heard
+        self._on_answer = on_answer
         self._clock = clock
 
     async def events(self, asked: Asked, host: Candidate) -> AsyncGenerator[Event | Vector]:
@@ -54,6 +58,7 @@ class Attempts:
                     self._on_heard(asked)
                     if isinstance(event, Piece | Finished | Vector):
                         heard()
+                        self._on_answer(asked, host)
                     for told in transcript.hear(event):
                         asked.live.note(told, self._clock)
                         yield told

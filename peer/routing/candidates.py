@@ -71,6 +71,7 @@ class Candidate:
     busyness: Busyness
     speed_step: int
     place_tokens: int = 0
+    build: str = ""
 
     @property
     def node(self) -> NodeId:
@@ -83,8 +84,9 @@ class Wish:
 
     The `lost` may still be there, though the connection to them broke: they come last. Somebody
     who goes on with an answer has to have `least_tokens` of context, should have `context_tokens`,
-    and may compute in no other way; what is loaded with less than the `room` goes after what has
-    it. Where all are busy it waits for `patience_s`, and for `hope_s` where nobody is there.
+    and may compute in no other way; of another `build` than the one that began it may do so all the
+    same, and goes after those of that one. What is loaded with less than the `room` goes after what
+    has it. Where all are busy it waits for `patience_s`, and for `hope_s` where nobody is there.
     """
 
     key: bytes
@@ -93,6 +95,7 @@ class Wish:
     least_tokens: int = 0
     room: Room = field(default_factory=Room)
     computes_in: str = ""
+    build: str = ""
     excluded: frozenset[Life] = frozenset()
     lost: frozenset[Life] = frozenset()
     busy_until_s: Mapping[Life, float] = field(default_factory=dict[Life, float])
@@ -157,6 +160,7 @@ def candidate_at(
         busyness=own if peer.is_self else gossiped(peer.load, weights),
         speed_step=told.speed_step if told else 0,
         place_tokens=place_tokens,
+        build=peer.build,
     )
 
 
@@ -185,12 +189,20 @@ def own_busyness(
     return Busyness("queue" if waits else "accept", num_live, told.num_slots or most_live)
 
 
-def by_room(wish: Wish, found: Sequence[Candidate]) -> list[Sequence[Candidate]]:
-    """Those with room for all of the request, where some have it, and then all."""
+def by_room_and_build(wish: Wish, found: Sequence[Candidate]) -> list[Sequence[Candidate]]:
+    """Those with room for all of the request, where some have it, and then all; of either those
+    first who are of the build that began with it.
+    """
     most_tokens = max((one.holder.context_tokens for one in found), default=0)
     whole_tokens = min(wish.room.whole_tokens, most_tokens)
     roomy = [one for one in found if not 0 < one.place_tokens < whole_tokens]
-    return [roomy, found] if 0 < len(roomy) < len(found) else [found]
+    groups = [roomy, found] if 0 < len(roomy) < len(found) else [found]
+    return [part for group in groups for part in (*_alike(wish, group), group)]
+
+
+def _alike(wish: Wish, group: Sequence[Candidate]) -> list[Sequence[Candidate]]:
+    alike = [one for one in group if one.build == wish.build]
+    return [alike] if wish.build and 0 < len(alike) < len(group) else []
 
 
 def in_order(wish: Wish, found: Sequence[Candidate]) -> list[Candidate]:

@@ -60,9 +60,9 @@ class FleetModel:
 
 @dataclass(frozen=True, slots=True)
 class FleetCatalogue:
-    """`models` in the order in which they are listed; the first one is the default. `variants` are
-    all weights under each of their names, those that the bare name means first; `holders` are of
-    weights that have a name; `unserved` is what this peer has and passes over.
+    """`models` in the order in which they are listed; the first one that chats is the default.
+    `variants` are all weights under each of their names, those that the bare name means first;
+    `holders` are of weights that have a name; `unserved` is what this peer has and passes over.
     """
 
     models: tuple[FleetModel, ...]

@@ -23,7 +23,7 @@ from .candidates import (
     Candidate,
     Life,
     Wish,
-    by_room,
+    by_room_and_build,
     candidates,
     in_order,
     pick,
@@ -165,7 +165,7 @@ class Chooser:
         warmth, those = warmest([one for one in free if one.warmth != "cold"] or found)
         if warmth == "cold":
             return await self._loading.placed(model, wish, cold) if cold else None
-        best, busyness = await self._best_by_room(model, wish, those)
+        best, busyness = await self._best_by_groups(model, wish, those)
         if busyness.verdict == "accept":
             return best
         idle = [one for one in cold if one.busyness.num_live == 0]
@@ -173,11 +173,11 @@ class Chooser:
             return await self._rather_loaded(model, wish, those, idle)
         return best if busyness.verdict == "queue" else None
 
-    async def _best_by_room(
+    async def _best_by_groups(
         self, model: FleetModel, wish: Wish, those: Sequence[Candidate]
     ) -> tuple[Candidate, Busyness]:
-        *roomy, everybody = by_room(wish, those)
-        for group in roomy:
+        *better, everybody = by_room_and_build(wish, those)
+        for group in better:
             best, busyness = await self._best(model, wish, group)
             if busyness.verdict == "accept":
                 return best, busyness

@@ -30,7 +30,7 @@ from ..observing.tally import Failover
 from ..types import ModelInfo
 from ..vectors import vectors_of
 from .affinity import conversation_key
-from .asked import Asked
+from .asked import Asked, Parting
 from .attempts import Attempts
 from .candidates import Busyness, Candidate, Wish, own_busyness
 from .catalogue import Eta, FleetModel
@@ -85,7 +85,9 @@ class Ingress:
         self._chooser = Chooser(
             membership, leases, self._own_busyness, offers.held_now, self._rng, self._clock
         )
-        self._attempts = Attempts(local, hops, self._chooser, eta_s, self._release, self._clock)
+        self._attempts = Attempts(
+            local, hops, self._chooser, eta_s, self._release, self._taken_up, self._clock
+        )
 
     async def models(self) -> tuple[ModelInfo, ...]:
         return await self._offers.models()
@@ -107,7 +109,7 @@ class Ingress:
             model = await self._offers.find(request.model)
             if live is not None:
                 live.model_id = model.id
-            self._offers.check_vision(model, request)
+            self._offers.check_able(model, request)
             error: CortexError = self._chooser.nobody(model)
             wish = Wish(conversation_key(model.weights, request))
             for host in self._chooser.holders(model, wish)[:_MAX_COUNT_TRIES]:
@@ -169,7 +171,7 @@ class Ingress:
     async def _asked(self, request: ChatRequest, live: LiveRequest) -> Asked:
         model = await self._offers.find(request.model)
         live.model_id = model.id
-        self._offers.check_vision(model, request)
+        self._offers.check_able(model, request)
         now_s = self._clock()
         return Asked(
             model,
@@ -227,12 +229,22 @@ class Ingress:
         asked.failed(host, error, self._clock())
         if is_redial or not is_failover(error):
             return
-        asked.live.num_failovers += 1
         kind: Failover = "continuation" if asked.transcript.has_begun else "retry"
-        self._local.tally.failovers[asked.model.id, kind, error.code()] += 1
-        if fault != "busy":  # who had no room has lost nothing
-            words = f"a request for {asked.model.id} goes on without {host.name} ({error.code()})"
-            self._local.chronicle.add("failover", words, asked.model.id)
+        asked.partings.append(Parting(host, kind, error.code(), fault))
+
+    def _taken_up(self, asked: Asked, host: Candidate) -> None:
+        """This host gives a part of the answer. Only then has it gone on without the one before:
+        until its model is there and its prompt is read, it may have to part with it as well.
+        """
+        parting = asked.taken_up(host) if asked.partings else None
+        if parting is None:
+            return
+        model_id, code = asked.model.id, parting.code
+        asked.live.num_failovers += 1
+        self._local.tally.failovers[model_id, parting.kind, code] += 1
+        if parting.fault != "busy":  # who had no room has lost nothing
+            words = f"a request for {model_id} goes on without {parting.host.name} ({code})"
+            self._local.chronicle.add("failover", words, model_id)
 
     async def _hold(self, asked: Asked) -> None:
         """Wait for leave to ask again. Raises Overloaded where that takes too long."""

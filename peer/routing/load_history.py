@@ -68,10 +68,11 @@ class LoadHistory:
         """Take up what was kept; what cannot be read is as good as nothing."""
         try:
             kept = msgspec.convert(read_part(self._path, _KEY), dict[str, _Loads])
-            self._models = {ModelId(bytes.fromhex(name)): each for name, each in kept.items()}
-            self._s_per_byte = _s_per_byte(self._models.values())
-        except (msgspec.ValidationError, ValueError):
-            pass
+            models = {ModelId(bytes.fromhex(name)): each for name, each in kept.items()}
+            s_per_byte = _s_per_byte(models.values())
+        except (msgspec.ValidationError, ValueError, OverflowError):
+            return
+        self._models, self._s_per_byte = models, s_per_byte
 
     async def save(self) -> None:
         """Keep what is new on disk."""

@@ -15,7 +15,7 @@ from cortex.engine.types import ChatRequest
 from ..errors import ModelAway
 from ..fleet.membership import Membership
 from ..fleet.view import FleetView, PeerView
-from ..models.eyes import check_sees
+from ..models.abilities import check_able
 from ..models.names import ModelNames
 from ..node import Node
 from ..types import ModelInfo
@@ -79,9 +79,11 @@ class Offers:
         models = self._catalogue().models
         return next((model.id for model in models if model.sees_images), None)
 
-    def check_vision(self, model: FleetModel, request: ChatRequest) -> None:
-        """Raises VisionUnsupported for a picture that the model does not see."""
-        check_sees(model.id, request, self.suggestion(), sees_images=model.sees_images)
+    def check_able(self, model: FleetModel, request: ChatRequest) -> None:
+        """Raises ModelNotSupported for text of a model that writes none, and VisionUnsupported for
+        a picture that it does not see.
+        """
+        check_able(model.id, model.capabilities, request, self.suggestion())
 
     def _catalogue(self) -> FleetCatalogue:
         own, unserved = self._local.stored, self._local.shelf.catalogue.unserved

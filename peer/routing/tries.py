@@ -25,6 +25,7 @@ from ..errors import (
     CannotContinue,
     EngineReplaced,
     HostLost,
+    HostOutdated,
     HostRefused,
     RequestCancelled,
     RequestTooLarge,
@@ -57,6 +58,7 @@ _FAULTS: tuple[tuple[type[CortexError], Fault], ...] = (
     (InsufficientVram, "unfit"),
     (CannotContinue, "unfit"),
     (UnsupportedParameter, "unfit"),
+    (HostOutdated, "unfit"),
     # Another may serve the same weights with more context, and take more bytes.
     (ContextLengthExceeded, "unfit"),
     (RequestTooLarge, "unfit"),
@@ -64,8 +66,8 @@ _FAULTS: tuple[tuple[type[CortexError], Fault], ...] = (
 )
 
 
-# Another may do better, but what is wrong is the request's: nothing was lost with who refused it.
-_OF_REQUEST = (ContextLengthExceeded, RequestTooLarge, UnsupportedParameter)
+# Another may do better, but nothing was lost with who refused it: it was asked for too much.
+_OF_REQUEST = (ContextLengthExceeded, RequestTooLarge, UnsupportedParameter, HostOutdated)
 
 
 def fault_of(error: CortexError, *, is_sound: bool = False) -> Fault:

@@ -246,7 +246,10 @@ def test_an_agent_asks_the_first_model_with_room_for_it_and_another_where_named(
     )
     assert choose_model((small, large, largest), None, "x") is large
     assert choose_model((small, large), "nano", "x") is small
-    with pytest.raises(ModelNotFound, match="no model of the peer at x takes") as caught:
+    base = ModelInfo("base", None, ("completion",), 65_536, 0)
+    assert choose_model((base, large), None, "x") is large
+    assert choose_model((base, large), "base", "x") is base
+    with pytest.raises(ModelNotFound, match="no model that chats of the peer at x takes") as caught:
         choose_model((small,), None, "x")
     for way in ("cortex pull", "--model ID", "[engine] context"):
         assert way in caught.value.hint

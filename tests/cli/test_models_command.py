@@ -71,6 +71,8 @@ def test_a_model_of_a_fleet_is_shown_with_its_places() -> None:
         "warm    on ada   pinned",
         "cold    on bob   loads in ~12s",
     ]
+    base = ModelInfo("base", None, ("completion",), 4096, 0)
+    assert model_lines(base, None) == ["base", "4,096 tokens of context   no pictures   no chats"]
 
 
 def test_options_before_a_subcommand_are_refused_by_name(

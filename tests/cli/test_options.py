@@ -200,6 +200,14 @@ def test_a_picture_is_shown_to_the_first_model_that_sees() -> None:
     assert default_model(models[:1], "here", has_pictures=True) == "reader"
 
 
+def test_who_does_not_chat_is_passed_over_where_no_model_is_named() -> None:
+    base = ModelInfo("base", None, ("completion",), 4096, 0)
+    embedder = ModelInfo("embedder", None, ("embedding",), 4096, 0)
+    assert default_model((base, embedder, model("m")), "here", has_pictures=False) == "m"
+    with pytest.raises(ModelNotFound, match="here has no models that chat"):
+        default_model((base, embedder), "here", has_pictures=False)
+
+
 def test_what_other_programs_have_cached_answers_by_default_only_where_nothing_else_does(
     tmp_path: Path,
 ) -> None:

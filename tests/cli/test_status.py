@@ -112,10 +112,10 @@ def test_a_peer_whose_driver_tells_nothing_shows_no_number() -> None:
     assert [line.split()[-6] for line in lines[3:5]] == ["84%", "-"]
 
 
-def test_a_peer_that_rests_makes_no_tokens_however_fast_it_was() -> None:
-    resting = replace(ATLAS, load=LoadPicture(0, 0, 1904, 210, 0.3))
+def test_a_peer_that_decodes_nothing_shows_no_speed_whatever_it_runs() -> None:
+    resting = replace(ATLAS, load=LoadPicture(3, 0, 0, 210, 0.3))
     lines = fleet_table(FleetPicture("", (resting,), ()), width=None, is_wide=False)
-    assert lines[3].split()[-5:] == ["0", "0", "qwen3.6-2b", "-", "0.3s"]
+    assert lines[3].split()[-5:] == ["3", "0", "qwen3.6-2b", "-", "0.3s"]
 
 
 def test_numbers_of_old_are_not_shown_as_fresh() -> None:

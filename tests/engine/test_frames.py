@@ -119,6 +119,33 @@ def test_unknown_fields_of_a_newer_sender_are_ignored() -> None:
     assert unpack_message(packed(plain)) == CancelPrepare("r")
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"must_obey": "x"},
+        {"sampling": {"must_obey": 1}},
+        {"tools": [{"name": "a", "must_obey": 1}]},
+        {"messages": [{"role": "user", "must_obey": 1}]},
+        {"raw": {"kind": "RawText", "text": "a", "must_obey": 1}},
+    ],
+)
+def test_request_that_asks_for_what_is_not_known_here_is_refused(more: dict[str, Any]) -> None:
+    plain: dict[str, Any] = {"model": "m", "messages": [], "seed": 1, "now_s": 2}
+    with pytest.raises(FrameError, match="must_obey"):
+        unpack_value(ChatRequest, packed(plain | more))
+
+
+def test_what_a_request_does_not_ask_for_is_not_written() -> None:
+    """So that an older reader takes one that uses no field of a newer writer's."""
+    request = ChatRequest("m", (Message("user", (TextPart("hi"),)),), 1, 2, stop=(), echo=False)
+    assert msgspec.msgpack.decode(pack_value(request)) == {
+        "model": "m",
+        "messages": [{"role": "user", "content": [{"kind": "TextPart", "text": "hi"}]}],
+        "seed": 1,
+        "now_s": 2,
+    }
+
+
 def test_missing_fields_take_their_defaults_or_are_refused() -> None:
     plain: dict[str, Any] = {"model": "m", "messages": [], "seed": 1, "now_s": 2}
     assert unpack_value(ChatRequest, packed(plain)) == ChatRequest("m", (), 1, 2)

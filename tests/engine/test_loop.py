@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,16 @@ from msgspec.structs import replace
 from cortex.engine.events import DeviceEvent, ModelLoaded, NewToken, Started
 from cortex.engine.frames import pack_value
 from cortex.engine.loop import DeviceLoop, Job
-from cortex.engine.messages import Cancel, Generate, GenerateFailed, Load, Unload, Unloaded, Wanted
+from cortex.engine.messages import (
+    Cancel,
+    Generate,
+    GenerateFailed,
+    Load,
+    Unload,
+    Unloaded,
+    Waiting,
+    Wanted,
+)
 from cortex.engine.types import Prompt, Sampling
 from cortex.engine.wishes import Wishes
 
@@ -34,7 +44,13 @@ def long_to_take_in(name: str) -> Generate:
     return request(name, (70_000,) * 250_000)
 
 
-def heard(golden: Path, jobs: list[Job], last: type[DeviceEvent], count: int) -> list[DeviceEvent]:
+def heard(
+    golden: Path,
+    jobs: list[Job],
+    last: type[DeviceEvent],
+    count: int,
+    on_handed: Callable[[tuple[DeviceEvent, ...]], None] = lambda _: None,
+) -> list[DeviceEvent]:
     """What is said of jobs that come at once, up to so many of the last."""
     said: queue.SimpleQueue[DeviceEvent] = queue.SimpleQueue()
 
@@ -42,6 +58,7 @@ def heard(golden: Path, jobs: list[Job], last: type[DeviceEvent], count: int) ->
         if any(isinstance(event, ModelLoaded) for event in events):
             for job in jobs:  # at once: the device's thread is here
                 loop.submit(job)
+        on_handed(events)
         for event in events:
             said.put(event)
 
@@ -66,6 +83,17 @@ def test_a_step_comes_between_requests_that_take_long_to_take_in(golden: Path) -
     assert kinds.index(Started) < kinds.index(GenerateFailed)
     assert kinds.count(GenerateFailed) == 2
     assert (GenerateFailed, GenerateFailed) not in pairwise(kinds)
+
+
+def test_that_a_prompt_is_begun_is_handed_over_before_it_is_read(golden: Path) -> None:
+    handed: list[tuple[DeviceEvent, ...]] = []
+    heard(golden, [request("t", (5, 6, 7))], NewToken, 12, handed.append)
+
+    done = [
+        [event.stage.done for event in events if isinstance(event, Waiting)] for events in handed
+    ]
+
+    assert [each for each in done if each] == [[0], [3]]
 
 
 def test_what_is_no_request_waits_for_none(golden: Path) -> None:

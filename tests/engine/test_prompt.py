@@ -306,7 +306,7 @@ def test_pictures_of_results_are_in_the_prompt_where_their_template_takes_none(
     )
     folder = copied(tmp_path, **{"chat_template.jinja": no_tools})
     model = load_text_model(folder)
-    assert not model.habits.takes_tool_pictures
+    assert model.chat is not None and not model.chat.habits.takes_tool_pictures
     call = Message("assistant", tool_calls=(ToolCall("c1", "look", "{}"),))
     result = Message("tool", (ImagePart(picture(300, 100)),), tool_call_id="c1")
     own = user("And this?", picture(64, 64))
@@ -427,7 +427,7 @@ def test_loaded_folder_is_kept_until_a_file_changes(tmp_path: Path) -> None:
     first = models.get(copied(tmp_path))
     assert models.get(tmp_path) is first
     (tmp_path / "chat_template.jinja").write_text("changed")
-    assert models.get(tmp_path).template.render([], now_s=0) == "changed"
+    assert (chat := models.get(tmp_path).chat) and chat.template.render([], now_s=0) == "changed"
 
 
 def test_a_folder_that_takes_long_keeps_nobody_from_another_and_is_read_once(

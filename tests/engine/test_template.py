@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cortex.engine.errors import InvalidRequest, ModelInvalid
-from cortex.engine.template import ChatTemplate, read_template
+from cortex.engine.template import ChatTemplate, NoTemplate, find_template, read_template
 from cortex.engine.tokenizer import Tokenizer
 
 _GOLDEN = Path(__file__).parent.parent / "golden"
@@ -122,6 +122,12 @@ def test_template_is_found_in_the_tokenizer_config(tmp_path: Path) -> None:
         assert read_template(tmp_path).render([{"content": "hi"}], now_s=0) == "<s>hi"
 
 
-def test_folder_without_a_template_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_template_names_its_marks_and_is_refused_for_chats(
+    tmp_path: Path,
+) -> None:
+    assert find_template(tmp_path) == NoTemplate({})
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": {"content": "</s>"}}')
+
+    assert find_template(tmp_path) == NoTemplate({"eos_token": "</s>"})
     with pytest.raises(ModelInvalid, match="no chat template"):
         read_template(tmp_path)

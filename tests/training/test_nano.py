@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from cortex.engine.models.registry import load_model
-from cortex.engine.parsers.family import find_family
 from cortex.engine.text_model import load_text_model
 from cortex.engine.types import ChatRequest, Message, TextPart
 from training.nano import (
@@ -45,7 +44,8 @@ def test_the_template_renders_what_training_feeds(folder: Path) -> None:
     question = "What is the total? £5 & <b>ünïcode</b>"
     request = ChatRequest("m", (Message("user", (TextPart(question),)),), seed=0, now_s=0)
 
-    rendered = model.template.render(
+    assert model.chat is not None
+    rendered = model.chat.template.render(
         [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}],
         now_s=request.now_s,
     )
@@ -55,7 +55,8 @@ def test_the_template_renders_what_training_feeds(folder: Path) -> None:
 
 
 def test_turns_tools_and_calls_render_as_training_feeds_them(folder: Path) -> None:
-    template = load_text_model(folder).template
+    chat = load_text_model(folder).chat
+    assert chat is not None
     tool: dict[str, Any] = {"type": "function", "function": {"name": "save", "parameters": {}}}
     function = {"name": "save", "arguments": {"name": "total", "value": "£5"}}
     call = (
@@ -67,12 +68,12 @@ def test_turns_tools_and_calls_render_as_training_feeds_them(folder: Path) -> No
         {"role": "tool", "content": "ok"},
     ]
 
-    rendered = template.render(messages, tools=[tool], now_s=0)
+    rendered = chat.template.render(messages, tools=[tool], now_s=0)
 
     first = prompt_text("Save it.", pictures=1, tools=[json.dumps(tool)])
     answered = next_prompt_text("<tool_response>\nok\n</tool_response>")
     assert rendered == f"{first}{call}<|im_end|>{answered}"
-    assert find_family(template).calls == "json"
+    assert chat.family.calls == "json"
 
 
 def test_special_tokens_have_the_ids_that_the_tokenizer_gives_them(folder: Path) -> None:

@@ -26,7 +26,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TextModel:
 
 
 def _rendered(model: TextModel, request: ChatRequest) -> str:
-    return render_request(model.template, model.habits, request, model.tokenizer.escape).text
+    chat = model.chat
+    assert chat is not None
+    return render_request(chat.template, chat.habits, request, model.tokenizer.escape).text
 
 
 def test_two_pictures_and_several_turns(model: TextModel) -> None:

@@ -202,11 +202,13 @@ class ChatScreen(FramedScreen):
         self._models = self._models or await asked.models()
         chosen = self._conversation.wishes.model
         if chosen is None:
-            seeing = [model for model in self._models if model.sees_images]
-            able = seeing if self._conversation.pictures and seeing else self._models
+            able = [model for model in self._models if model.takes_chats]
             if not able:
-                raise ModelNotFound("nobody in the fleet has a model", "cortex pull gets one")
-            chosen = able[0].id
+                raise ModelNotFound(
+                    "nobody in the fleet has a model that chats", "cortex pull gets one"
+                )
+            seeing = [model for model in able if model.sees_images]
+            chosen = (seeing if self._conversation.pictures and seeing else able)[0].id
             self._choose(chosen)
         return chosen
 

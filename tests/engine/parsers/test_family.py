@@ -39,8 +39,11 @@ def test_families_are_found_from_what_templates_write(golden: Path) -> None:
     source = (golden / "chat" / "chat_template.jinja").read_text()
     assert family_of(source) == THINKS_XML
     assert family_of(_JSON_TEMPLATE) == ReplyFamily(thinks=False, calls="json")
-    assert load_text_model(_ASSETS / "fake").family == ReplyFamily(thinks=True, calls="json")
-    assert load_text_model(_ASSETS / "cortex-nano").family == ReplyFamily(calls="json")
+    shipped = {name: load_text_model(_ASSETS / name).chat for name in ("fake", "cortex-nano")}
+    assert {name: chat and chat.family for name, chat in shipped.items()} == {
+        "fake": ReplyFamily(thinks=True, calls="json"),
+        "cortex-nano": ReplyFamily(calls="json"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,17 @@ from msgspec import Raw, msgpack
 
 from cortex.engine.errors import CortexError, EngineFailed, ErrorInfo, LoadCancelled, to_info
 from cortex.engine.frames import pack_message, unpack_message
-from cortex.engine.messages import Alive, CancelLoad, Ending, JobFailed, Load, Message, Progress
+from cortex.engine.messages import (
+    Alive,
+    CancelLoad,
+    Ending,
+    JobFailed,
+    Load,
+    Message,
+    Progress,
+    Step,
+    StepPart,
+)
 from cortex.engine.stream import Stage
 from cortex.peer.children.engine_side import Attempt, EngineSide
 from cortex.peer.children.link import open_link
@@ -273,6 +283,50 @@ async def test_child_that_never_came_up_may_not_return(child: HandChild):
         with pytest.raises(EngineFailed, match="before it was ready"):
             await place.slot.ready()
         assert ([end.may_return for end in place.ends], place.slot.state) == ([False], "failed")
+        assert (place.slot.is_failing, place.slot.num_restarts) == (True, 0)
+
+
+async def test_a_child_that_does_not_start_fails_until_one_does(child: HandChild):
+    broken = HandChild()
+    broken.ended.set_result(2)
+    broken.hang_up()
+    spawns = [broken.spawn, child.spawn]
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        slot = ChildSlot(
+            SPEC, tasks, lambda _: None, lambda _: None, lambda command: spawns.pop(0)(command)
+        )
+        with pytest.raises(EngineFailed):
+            await slot.ready()
+        slot.wake()
+        await until(lambda: not spawns)
+        assert (slot.state, slot.is_failing) == ("starting", True)
+        child.say(Alive(0, 0, 0))
+        await slot.ready()
+        assert (slot.state, slot.is_failing) == ("up", False)
+        child.ended.set_result(0)
+        await slot.close()
+
+
+async def test_a_child_that_was_told_to_end_is_no_restart_and_one_that_ended_is(child: HandChild):
+    second = HandChild()
+    spawns = [child.spawn, second.spawn]
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        slot = ChildSlot(
+            SPEC, tasks, lambda _: None, lambda _: None, lambda command: spawns.pop(0)(command)
+        )
+        child.say(Alive(0, 0, 0))
+        await slot.ready()
+        child.ended.set_result(0)
+        await slot.renew()
+        second.say(Alive(0, 0, 0))
+        await slot.ready()
+        assert (slot.num_restarts, slot.last_end) == (0, None)
+        second.ended.set_result(-9)
+        second.hang_up()
+        # Before any other has come up, and though none ever might.
+        await until(lambda: slot.state == "stopped")
+        assert (slot.num_restarts, slot.is_failing) == (1, False)
+        await slot.close()
 
 
 async def test_child_that_was_killed_before_it_was_up_may_return(child: HandChild):
@@ -327,6 +381,30 @@ async def test_engine_that_does_nothing_with_a_request_is_called_still(child: Ha
         assert engine.is_still
         engine.cancel("r.0")
         assert not engine.is_still, "it has nothing to do"
+        await end(engine, child)
+
+
+async def test_tokens_of_one_step_are_counted_at_once_and_those_of_each_answer_apart(
+    child: HandChild,
+):
+    made: list[tuple[str, int]] = []
+
+    def asked(name: str) -> Attempt:
+        return Attempt(
+            name, 1, Mailbox({0: ()}), lambda number: made.append((name, number)), lambda: None
+        )
+
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        engine = EngineSide(SPEC, tasks, 120, lambda _: None, child.spawn)
+        child.say(Alive(0, 0, 0))
+        await engine.slot.ready()
+        engine.start([asked(name) for name in "ab"], MODEL.id, Raw(msgpack.encode("a prompt")))
+        # As an engine says it: a part for each token, guessed ahead or not.
+        tokens = [StepPart(name, 1, (7,), ()) for name in "aba"]
+        gone = StepPart("a", 0, (7,), ())
+        child.say(Step((*tokens, gone)), Alive(0, 1, 0))
+        await until(lambda: queued(engine) == 1)
+        assert made == [("a", 2), ("b", 1)]
         await end(engine, child)
 
 

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from cortex.engine.errors import EngineFailed
+from cortex.engine.errors import CortexError, EngineFailed, InternalError, InvalidRequest
 from cortex.engine.stream import Event, Finished, Piece, TextDelta, Usage
-from cortex.engine.types import ChatRequest, Message, TextPart
+from cortex.engine.types import Capability, ChatRequest, Message, TextPart
 from cortex.peer.api.streaming import HEADERS
 from cortex.peer.client.remote import Patience, RemotePeer
 from cortex.peer.client.steadfast import Steadfast
@@ -50,6 +50,27 @@ async def collect(peer: RemotePeer) -> list[Event]:
         return [event async for event in events]
 
 
+@pytest.mark.parametrize(
+    ("told", "capabilities"),
+    [
+        ({"capabilities": ["text", "vision", "of later peers"]}, ("text", "vision")),
+        ({"capabilities": ["embedding"]}, ("embedding",)),
+        ({"capabilities": []}, ()),  # of an older peer, which does not know the word
+        ({}, ("text",)),
+    ],
+)
+async def test_models_are_listed_with_what_they_can_be_asked_for(
+    told: dict[str, list[str]], capabilities: tuple[Capability, ...]
+):
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "m", **told}]})
+
+    async with peer_that(answer, Patience()) as peer:
+        [model] = await peer.models()
+
+    assert model.capabilities == capabilities
+
+
 async def test_peer_may_take_longer_for_the_prompt_than_its_stream_may_rest():
     async def answer_late(request: web.Request) -> web.StreamResponse:
         late = asyncio.Event()
@@ -84,6 +105,19 @@ def tell(text: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         return web.Response(text=text)
 
     return answer
+
+
+@pytest.mark.parametrize(("status", "kind"), [(422, InvalidRequest), (507, InternalError)])
+async def test_refusal_that_only_a_newer_peer_knows_is_told_as_whose_fault_it_says(
+    status: int, kind: type[CortexError]
+):
+    async def refuse(_: web.Request) -> web.Response:
+        error = {"error": {"code": "of_next_year", "message": "not so"}}
+        return web.json_response(error, status=status)
+
+    async with peer_that(refuse, Patience(in_stream_s=5)) as peer:
+        with pytest.raises(kind, match="not so"):
+            await collect(peer)
 
 
 async def test_no_name_of_a_model_or_a_peer_moves_the_cursor():

@@ -112,6 +112,7 @@ def test_every_error_has_a_status_and_both_envelope_keys(error: type[CortexError
     assert {"message", "type", "param", "code", "model_id", "suggestion"} <= told.keys()
     assert (told["message"], told["code"]) == ("what; do this", error.code())
     assert (response.status in (429, 503)) == ("retry-after" in response.headers)
+    assert error.is_of_request == (response.status < 500)
 
 
 @pytest.mark.parametrize("error", [peer_errors.UnsupportedParameter, engine_errors.Overloaded])
@@ -120,8 +121,12 @@ def test_errors_of_both_trees_come_back_by_code(error: type[CortexError]):
     assert (type(again), again.message, again.hint, again.param) == (error, "a", "b", "c")
 
 
-def test_unknown_code_becomes_an_internal_error():
-    assert isinstance(from_info(ErrorInfo("newer", "x")), engine_errors.InternalError)
+@pytest.mark.parametrize(("is_of_request", "status"), [(True, 400), (False, 500)])
+def test_error_that_only_a_newer_peer_knows_stays_the_client_s_or_the_server_s(
+    is_of_request: bool, status: int
+):
+    error = from_info(ErrorInfo("newer", "x", is_of_request=is_of_request))
+    assert tell(error, About("m", None)).status == status
 
 
 def test_note_of_a_peer_is_there_while_it_runs_and_gone_after(tmp_path: Path):

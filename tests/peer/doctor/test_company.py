@@ -132,3 +132,4 @@ def test_another_build_is_told() -> None:
     (finding,) = judge_builds("0.2.0", {"borea": "0.1.0", "celia": "0.2.0", "dora": ""})
 
     assert finding.text == "borea runs cortex 0.1.0, this peer 0.2.0"
+    assert finding.fix == "update both to one release"

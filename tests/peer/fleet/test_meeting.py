@@ -350,3 +350,17 @@ async def test_a_peer_whose_datagrams_are_stopped_stays_up_and_is_told_of_until_
         await first.until(lambda view: any(words in notice for notice in view.notices))
         assert [peer.state for peer in first.view.peers] == ["up", "up"]
     await first.until(lambda view: not view.notices)
+
+
+async def test_models_in_words_that_are_not_known_here_are_told_and_the_others_shown(
+    start_member: StartMember,
+):
+    first = await start_member("atlas")
+    second = await start_member("borea", first)
+    odd = StoredModel(LARGE, "org/odd", -1, 4096, ("text",), 0)
+    second.fleet.tell(OwnState(stored=(stored(1), odd)))
+    peer = await first.until_sees(second, lambda peer: bool(peer.stored))
+    assert peer.stored == (stored(1),)
+    await first.until(lambda view: any("borea tells of models" in one for one in view.notices))
+    second.fleet.tell(OwnState(stored=(stored(1), stored(2))))
+    await first.until(lambda view: not view.notices)

@@ -333,15 +333,19 @@ def test_rates_are_within_what_the_wire_takes():
     assert (state.load.first_token_ms, state.load.decode_tokens_per_s) == (2**32 - 1, 2**32 - 1)
 
 
-def test_idle_peer_keeps_the_speed_of_its_last_work():
+def test_a_peer_that_decodes_nothing_any_more_soon_says_so():
     meter, first, gaps = RateMeter(), Histogram(), Histogram()
     first.add(0.25)
-    gaps.add(0.02, times=10)
-    rates = meter.read(summed([first.spread]), summed([gaps.spread]), 0)
-    assert rates == Rates(first_token_ms=250, decode_tokens_per_s=50)
-    assert meter.read(summed([first.spread]), summed([gaps.spread]), 0) == rates
+    gaps.add(0.5)
+
+    def speeds(num_looks: int) -> list[int]:
+        told = (summed([first.spread]), summed([gaps.spread]), 0)
+        return [meter.read(*told).decode_tokens_per_s for _ in range(num_looks)]
+
+    assert speeds(5) == [2, 2, 2, 0, 0], "slow answers have seconds from token to token"
     gaps.add(0.1)
-    assert meter.read(summed([first.spread]), summed([gaps.spread]), 0) == Rates(250, 10)
+    assert speeds(1) == [10]
+    assert meter.read(summed([first.spread]), summed([gaps.spread]), 0).first_token_ms == 250
 
 
 def test_first_token_that_waited_for_a_load_is_not_taken_for_the_peers_speed():

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from cortex.peer.errors import HostLost
+from cortex.peer.errors import HostLost, HostRefused, HostSilent
 from cortex.peer.fleet.catalogues import Catalogues
 from cortex.peer.fleet.errands import Errands
 from cortex.peer.fleet.notices import Notices
@@ -184,15 +184,48 @@ async def test_our_own_list_of_models_outlasts_those_that_nobody_names(stage: St
     assert known == [True, *[False] * 4, *[True] * 4]
 
 
+def test_what_a_peer_stores_is_one_tuple_until_its_disk_changes(stage: Stage):
+    catalogues = Catalogues()
+    body, next_body = (
+        packed_catalogue([replace(STORED[0], created_s=number)]) for number in (1, 2)
+    )
+    catalogues.keep(digest_of(body), body, ())
+    catalogues.keep(digest_of(next_body), next_body, ())
+
+    def look() -> PeerView:
+        view = stage.viewer.view(stage.now_s, stage.core, catalogues.of, ())
+        peer = view.peer(YOU)
+        assert peer is not None
+        return peer
+
+    stage.hear(YOU, named("yours"), Catalog(1, digest_of(body)))
+    before = look()
+    stage.hear(YOU, named("yours by another name"))
+    renamed = look()
+    stage.hear(YOU, Catalog(2, digest_of(next_body)))
+
+    assert renamed is not before and before.stored
+    assert renamed.stored is before.stored
+    assert look().stored != before.stored
+
+
 def test_a_peer_is_not_looked_for_at_our_own_address(stage: Stage):
     own, bridge = stage.core.own.address, Address("10.1.0.2", 2)
     stage.hear(YOU, named("yours", YOURS, own, bridge))
     assert stage.peer(YOU).addresses == (YOURS, bridge)
 
 
-@pytest.mark.parametrize(("rtt_s", "is_blamed"), [(None, True), (0.5, True), (2.0, False)])
-async def test_a_peer_too_far_away_to_connect_in_time_is_not_said_to_be_behind_a_firewall(
-    stage: Stage, rtt_s: float | None, is_blamed: bool
+@pytest.mark.parametrize(
+    ("rtt_s", "error", "is_blamed"),
+    [
+        (None, HostSilent, True),
+        (0.5, HostRefused, True),
+        (2.0, HostSilent, False),
+        (0.5, HostLost, False),  # it says something else than it was asked for
+    ],
+)
+async def test_a_peer_too_far_away_or_that_answers_is_not_said_to_be_behind_a_firewall(
+    stage: Stage, rtt_s: float | None, error: type[HostLost], is_blamed: bool
 ):
     stage.hear(YOU, named("yours", YOURS))
     member = stage.core.members.get(YOU)
@@ -201,7 +234,7 @@ async def test_a_peer_too_far_away_to_connect_in_time_is_not_said_to_be_behind_a
     notices = Notices()
 
     async def ping(_: NodeId) -> None:
-        raise HostLost("no answer")
+        raise error("no answer")
 
     def act(deed: Callable[[Core, float], Any]) -> Any:
         return deed(stage.core, stage.now_s)

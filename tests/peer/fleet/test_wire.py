@@ -91,15 +91,25 @@ def test_the_same_models_have_the_same_hash_whatever_their_order():
     models = [stored(number) for number in range(5)]
     assert packed_catalogue(models) == packed_catalogue(reversed(models))
     assert packed_catalogue(models) != packed_catalogue(models[1:])
-    assert read_catalogue(packed_catalogue(models)) == tuple(models)
+    assert read_catalogue(packed_catalogue(models)) == (tuple(models), True)
 
 
 def test_what_a_model_can_do_that_is_not_known_here_is_passed_over():
     entry = [b"modelmod", "org/x\n", 1, 2, ["smell", "text"], 3, None, "more"]
     body = b"\x00" + msgspec.msgpack.encode({"models": [entry]})
-    assert read_catalogue(body) == (
-        StoredModel(ModelId(b"modelmod"), "org/x?", 1, 2, ("text",), 3),
-    )
+    told = StoredModel(ModelId(b"modelmod"), "org/x?", 1, 2, ("text",), 3)
+    assert read_catalogue(body) == ((told,), True)
+
+
+@pytest.mark.parametrize("newer", [["no id"], 7, [b"modelmod", "x", 1, 2, ["smell"] * 17, 3]])
+def test_a_model_in_words_that_are_not_known_here_takes_no_other_along(newer: Any):
+    known = [b"modelmod", "org/x", 1, 2, ["text"], 3]
+    body = b"\x00" + msgspec.msgpack.encode({"models": [newer, known]})
+    catalogues = Catalogues()
+    catalogues.keep(digest_of(body), body, ())
+    model = StoredModel(ModelId(b"modelmod"), "org/x", 1, 2, ("text",), 3)
+    assert catalogues.of(digest_of(body)) == (model,)
+    assert not catalogues.is_whole(digest_of(body))
 
 
 def test_a_list_that_is_not_the_one_told_of_is_not_kept():
@@ -107,10 +117,19 @@ def test_a_list_that_is_not_the_one_told_of_is_not_kept():
     body = packed_catalogue([stored(1)])
     with pytest.raises(MessageError):
         catalogues.keep(digest_of(packed_catalogue([stored(2)])), body, ())
-    garbage = b"\x00garbage"
-    with pytest.raises(MessageError):
-        catalogues.keep(digest_of(garbage), garbage, ())
-    assert catalogues.of(digest_of(garbage)) is None
+    assert catalogues.of(digest_of(body)) is None
+
+
+def test_what_is_no_list_at_all_is_not_asked_for_again():
+    catalogues, garbage = Catalogues(), b"\x00garbage"
+    catalogues.keep(digest_of(garbage), garbage, ())
+    assert catalogues.of(digest_of(garbage)) == ()
+    assert not catalogues.is_whole(digest_of(garbage))
+    for number in range(9):  # nobody names it any more
+        other = packed_catalogue([stored(number)])
+        catalogues.keep(digest_of(other), other, ())
+    catalogues.forget_unnamed(set())
+    assert catalogues.is_whole(digest_of(garbage))
 
 
 def test_lists_that_nobody_names_go_first_when_room_is_short():

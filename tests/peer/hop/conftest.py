@@ -137,7 +137,7 @@ class Hops:
         context: ssl.SSLContext | None = None,
     ) -> AsyncGenerator[Host]:
         async with KnownNode(config, spawn) as inside:
-            hop = HopHost(inside, grant, carry_out, tick_s)
+            hop = HopHost("borea", inside, grant, carry_out, tick_s)
             async with self.serving(hop.routes(), context) as (runner, address):
                 fleet.addresses[node] = [address]
                 yield Host(inside, hop, runner)

@@ -48,6 +48,14 @@ def test_every_error_is_the_same_one_behind_a_hop(kind: type[CortexError]):
     assert (error.message, error.hint, error.param) == ("what happened", "what to do", "messages")
 
 
+@pytest.mark.parametrize("is_of_request", [True, False])
+def test_error_that_only_a_newer_host_knows_stays_the_request_s_own(is_of_request: bool):
+    class OfNextYear(CortexError, is_of_request=is_of_request): ...
+
+    is_kept = type(sent(OfNextYear("what happened"))) is engine_errors.InvalidRequest
+    assert is_kept == is_of_request
+
+
 def test_what_an_error_knows_beside_its_words_comes_with_it():
     shortage = MemoryShortage(10, 5, is_final=True)
     full = sent(InsufficientVram("full", shortage=shortage))

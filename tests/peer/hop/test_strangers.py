@@ -19,7 +19,7 @@ from cortex.engine.stream import Event, Piece, Stage, Vector
 from cortex.engine.types import ImagePart, TextPart
 from cortex.engine.types import Message as Turn
 from cortex.peer.config import PeerConfig
-from cortex.peer.errors import HostLost, HostSilent, RequestTooLarge
+from cortex.peer.errors import HostOutdated, HostSilent, HostUnread, RequestTooLarge, from_info
 from cortex.peer.hop.frames import pack, unpack
 from cortex.peer.hop.host import HOP_PATH
 from cortex.peer.hop.messages import (
@@ -34,6 +34,7 @@ from cortex.peer.hop.messages import (
     Parts,
     Slice,
 )
+from cortex.peer.release import own_release
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
@@ -181,9 +182,22 @@ async def test_messages_of_unknown_kinds_are_passed_over(
         assert isinstance(await hops.heard(socket), Counted)
 
 
+def with_a_newer_role(request: dict[str, Any]) -> None:
+    request["messages"][0]["role"] = "oracle"
+
+
+def with_a_newer_field(request: dict[str, Any]) -> None:
+    request["must_obey"] = "this"
+
+
+@pytest.mark.parametrize("change", [with_a_newer_role, with_a_newer_field])
 @pytest.mark.parametrize("kind", [Ask, CountAsk])
 async def test_request_in_words_of_a_newer_peer_is_refused_alone(
-    hops: Hops, make_config: MakeConfig, memory_children: Children, kind: type[Ask | CountAsk]
+    hops: Hops,
+    make_config: MakeConfig,
+    memory_children: Children,
+    kind: type[Ask | CountAsk],
+    change: Callable[[dict[str, Any]], None],
 ):
     children = memory_children()
     async with (
@@ -192,11 +206,13 @@ async def test_request_in_words_of_a_newer_peer_is_refused_alone(
         hops.guest(fleet) as socket,
     ):
         told = msgspec.msgpack.decode(pack(kind("a", 1, hops.model, hops.request())))
-        told["request"]["messages"][0]["role"] = "oracle"
+        change(told["request"])
         await socket.send_bytes(msgspec.msgpack.encode(told))
         refused = await hops.heard(socket)
         assert isinstance(refused, Failed) and (refused.request_id, refused.epoch) == ("a", 1)
-        assert refused.error.code == "unsupported_parameter"
+        error = from_info(refused.error)
+        assert isinstance(error, HostOutdated)
+        assert f"peer 'borea' runs cortex {own_release()}" in error.message
         await socket.send_bytes(pack(CountAsk("b", 1, hops.model, hops.request())))
         assert isinstance(await hops.heard(socket), Counted)
 
@@ -219,7 +235,7 @@ async def test_answer_in_words_of_a_newer_peer_ends_alone(hops: Hops):
             assert await first(odd, Stage) == Stage("distilling")
             async with aclosing(fleet.ask(hops.request())) as plain:
                 assert (await first(plain, Piece)).token_ids == (2,)
-            with pytest.raises(HostLost, match="not known here"):
+            with pytest.raises(HostUnread, match="not known here"):
                 await first(odd, Piece)
         assert fleet.lost == []
 

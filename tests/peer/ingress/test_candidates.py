@@ -18,7 +18,7 @@ from cortex.peer.routing.candidates import (
     Busyness,
     Candidate,
     Wish,
-    by_room,
+    by_room_and_build,
     candidates,
     gossiped,
     in_order,
@@ -93,6 +93,17 @@ def test_who_goes_on_has_the_context_and_computes_alike(found_in: Any, fleet_val
         fleet_values.peer(4),
     )
     assert names(found_in(*peers, wish=wish)) == ["peer3", "peer4"]
+
+
+def test_who_is_of_the_build_that_began_is_asked_before_the_others(
+    found_in: Any, fleet_values: Any
+) -> None:
+    wish = replace(_WISH, build="new")
+    peers = [replace(fleet_values.peer(n), build="new" if n == 2 else "old") for n in (1, 2, 3)]
+    groups = by_room_and_build(wish, found_in(*peers, wish=wish))
+    assert [names(list(group)) for group in groups] == [["peer2"], ["peer1", "peer2", "peer3"]]
+    for alike in (replace(wish, build=""), replace(wish, build="newest")):
+        assert len(by_room_and_build(alike, found_in(*peers, wish=alike))) == 1
 
 
 def test_less_context_than_the_answer_may_take_is_better_than_a_lost_peer_and_too_little_is_not(
@@ -185,9 +196,9 @@ def test_nobody_is_left_out_where_none_has_room_for_all_of_it(
 ) -> None:
     one, small = found_in(fleet_values.peer(1), loaded_with(2, 100))
     wish = replace(_WISH, room=Room(50, 200))
-    assert by_room(wish, [one, small]) == [[one], [one, small]]
-    assert by_room(wish, [small]) == [[small]]
-    assert by_room(_WISH, [one, small]) == [[one, small]]
+    assert by_room_and_build(wish, [one, small]) == [[one], [one, small]]
+    assert by_room_and_build(wish, [small]) == [[small]]
+    assert by_room_and_build(_WISH, [one, small]) == [[one, small]]
 
 
 def test_own_load_is_that_of_the_model_that_is_asked_for(fleet_values: Any) -> None:
@@ -220,5 +231,5 @@ def test_a_long_prompt_goes_past_those_that_could_never_have_room_for_it(
         fleet_values.peer(2, context_tokens=800),
         wish=wish,
     )
-    groups = [names(list(group)) for group in by_room(wish, found)]
+    groups = [names(list(group)) for group in by_room_and_build(wish, found)]
     assert groups == [["peer2"], ["peer1", "peer2"]]

@@ -14,6 +14,7 @@ from cortex.engine.stream import TextDelta
 from cortex.engine.types import RawText, Tool
 from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostSilent
 from cortex.peer.gossip.ids import NodeId
+from cortex.peer.observing.live import LiveRequest
 
 _REPLY = (
     "<think>\nWhat is the weather?\n</think>\n\nI look it up."
@@ -145,6 +146,23 @@ async def test_a_peer_that_computes_differently_is_passed_over(
         assert fleet.hops.asked[1][0] == fleet_values.node(others[1])
 
 
+@pytest.mark.parametrize("is_first_of_two", [True, False])
+async def test_an_answer_goes_on_at_a_peer_of_the_release_that_began_it(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any, is_first_of_two: bool
+):
+    async with open_fleet(4) as fleet:
+        undisturbed = await listen(fleet, ask())
+        first = fleet.hops.asked[0][0]
+        others = [number for number in (1, 2, 3) if fleet_values.node(number) != first]
+        alike, other = others if is_first_of_two else reversed(others)
+        for number in range(4):
+            fleet.membership.change(number, build="0.2.0" if number == other else "0.1.0")
+        fleet.hops.asked.clear()
+        fleet.hops.deaths = [7]
+        assert await listen(fleet, ask()) == undisturbed
+        assert fleet.hops.asked[1][0] == fleet_values.node(alike)
+
+
 async def test_a_refusal_to_go_on_leads_to_the_next_peer(open_fleet: Any, listen: Any, ask: Any):
     async with open_fleet(4) as fleet:
         undisturbed = await listen(fleet, ask())
@@ -153,6 +171,39 @@ async def test_a_refusal_to_go_on_leads_to_the_next_peer(open_fleet: Any, listen
         fleet.hops.deaths, fleet.hops.error = [7, 0], lambda: errors.pop(0)
         assert await listen(fleet, ask()) == undisturbed
         assert len({host for host, _ in fleet.hops.asked}) == 3
+
+
+async def test_a_peer_that_accepts_and_then_cannot_go_on_has_taken_nothing_up(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    live = LiveRequest("req_1", "openai", "", 0.0)
+    async with open_fleet(3) as fleet:
+        await listen(fleet, ask())  # so that no stages of a load come before the text
+        errors = [HostLost("gone"), CannotContinue("another prompt is made here")]
+        # The second host says that it works on it, and only then that it cannot.
+        fleet.hops.deaths, fleet.hops.error = [7, 1], lambda: errors.pop(0)
+        fleet.hops.on_death = fleet.hops.refusing.add
+        with pytest.raises(EngineFailed):
+            await listen(fleet, ask(), live)
+        assert errors == [] and live.num_failovers == 0
+        assert fleet.local.tally.failovers == {} and not fleet.local.chronicle.latest(9)
+
+
+async def test_one_that_goes_on_at_the_third_host_is_one_failover_from_the_one_that_was_lost(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    live = LiveRequest("req_1", "openai", "", 0.0)
+    async with open_fleet(4) as fleet:
+        await listen(fleet, ask())
+        fleet.hops.asked.clear()
+        errors = [HostLost("gone"), CannotContinue("another prompt is made here")]
+        fleet.hops.deaths, fleet.hops.error = [7, 1], lambda: errors.pop(0)
+        await listen(fleet, ask(), live)
+        first = fleet.membership.view.peer(fleet.hops.asked[0][0])
+        assert (len(fleet.hops.asked), live.num_failovers) == (3, 1)
+        assert fleet.local.tally.failovers == {("fake", "continuation", "host_lost"): 1}
+        [told] = fleet.local.chronicle.latest(9)
+        assert f"goes on without {first.name} (host_lost)" in told.text
 
 
 async def test_without_another_holder_the_answer_ends_with_an_error_in_time(
@@ -170,6 +221,8 @@ async def test_without_another_holder_the_answer_ends_with_an_error_in_time(
         with pytest.raises(EngineFailed, match="broke off on peer1"):
             await listen(fleet, ask())
         assert loop_time() - died_s < 3
+        # Nobody has gone on with it.
+        assert fleet.local.tally.failovers == {} and not fleet.local.chronicle.latest(9)
 
 
 async def test_a_silent_host_without_another_holder_is_not_waited_for_again(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from cortex.engine.stream import Began, Event, Stage, Vector
+from cortex.peer.api import streaming
 from cortex.peer.api.app import make_app
+from cortex.peer.api.metrics import REPLIES
 from cortex.peer.config import REQUEST_LOG
 from cortex.peer.routing import asked as asked_module
 from tests.peer.in_memory import node_of_none
@@ -67,6 +70,31 @@ async def test_a_stream_says_what_is_known_when_it_begins(open_fleet: Any):
         assert (headers["x-cortex-peer"], headers["x-cortex-start"]) == ("peer1", "warm")
 
 
+async def test_a_streams_head_does_not_wait_for_the_line_in_the_engine(
+    open_fleet: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(streaming, "_HEAD_S", 60.0)
+    async with open_fleet(2) as fleet, client_of(fleet) as client:
+        await headers_of(client)  # so that the model is there
+        is_read, ask = asyncio.Event(), fleet.hops.ask
+
+        async def ask_a_busy_one(*args: Any) -> AsyncGenerator[Event | Vector]:
+            async with aclosing(ask(*args)) as events:
+                async for event in events:
+                    yield event
+                    if isinstance(event, Began):
+                        yield Stage("queued", 2, 3)
+                        await is_read.wait()
+
+        fleet.hops.ask = ask_a_busy_one
+        body = _BODY | {"stream": True}
+        async with asyncio.timeout(30), client.post("/v1/chat/completions", json=body) as response:
+            assert response.headers["x-cortex-start"] == "warm"
+            assert "x-cortex-queue-ms" not in response.headers, "nobody knows it yet"
+            is_read.set()
+            assert b"[DONE]" in await response.read()
+
+
 async def test_a_stream_of_a_peer_alone_says_whether_the_model_was_there(open_fleet: Any):
     async with open_fleet(1, is_gateway=False) as fleet, client_of(fleet) as client:
         assert (await headers_of(client, stream=True))["x-cortex-start"] == "cold"
@@ -97,6 +125,10 @@ async def test_a_stream_that_nobody_takes_is_never_silent_and_ends_with_an_error
                 said_s, told = clock(), told + chunk.decode()
         assert told.startswith(': cortex {"stage":"queued"}')
         assert told.count(": keep-alive") >= 1 and code in told
+        assert client.app is not None
+        replies = client.app[REPLIES]
+        [(dialect, status)] = replies.statuses
+        assert (status, replies.errors) == (200, {(dialect, "overloaded", 503): 1})
 
 
 @pytest.mark.parametrize(

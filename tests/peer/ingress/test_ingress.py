@@ -26,7 +26,7 @@ from cortex.engine.errors import (
 from cortex.engine.messages import Loaded
 from cortex.engine.stream import Accepted, Piece, Stage
 from cortex.engine.types import ImagePart, RawText, VectorWish
-from cortex.peer.errors import AttemptsExhausted, HostLost, UnsupportedParameter
+from cortex.peer.errors import AttemptsExhausted, HostLost, HostOutdated, UnsupportedParameter
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.models.names import ModelNames
 from cortex.peer.observing.live import LiveRequest
@@ -98,7 +98,7 @@ async def test_what_is_wrong_with_the_request_is_tried_nowhere_else(
         assert len(fleet.hops.asked) == 1
 
 
-@pytest.mark.parametrize("kind", [ContextLengthExceeded, UnsupportedParameter])
+@pytest.mark.parametrize("kind", [ContextLengthExceeded, UnsupportedParameter, HostOutdated])
 async def test_a_prompt_too_long_or_in_words_too_new_for_one_peer_goes_to_another(
     open_fleet: Any, listen: Any, ask: Any, kind: type[CortexError]
 ):
@@ -237,6 +237,9 @@ async def test_who_waits_for_a_place_hears_so_within_a_second(
             fleet.hops.full.remove(host)
             assert any([isinstance(event, Accepted) async for event in events])
             assert live.host == "peer1"
+        # It was refused there again and again, and was taken nowhere else.
+        assert len(fleet.hops.asked) > 2
+        assert (live.num_failovers, fleet.local.tally.failovers) == (0, {})
 
 
 async def test_a_host_that_turns_out_full_sends_the_request_on(

@@ -50,6 +50,9 @@ async def test_the_own_engine_is_left_for_another_peers_too(open_fleet: Any, lis
         async for _ in asking:
             pass
         assert [resume is not None for _, resume in fleet.hops.asked] == [True]
+        [other] = fleet.hops.nodes.values()
+        # It was told of the loss, and had none of its own.
+        assert (other.told_losses, other.tally.of("fake").num_replays) == ((1,), 0)
 
 
 async def test_only_so_many_leave_an_engine_for_a_peer_as_that_has_room_for(

@@ -64,6 +64,8 @@ async def test_the_only_peer_may_be_lost_as_often_as_it_brings_an_answer_on(
         fleet.hops.deaths = [7, 7]
         assert await listen(fleet, ask()) == undisturbed
         assert len(fleet.hops.asked) == 3
+        # It was the same peer that went on: without whom?
+        assert fleet.local.tally.failovers == {} and not fleet.local.chronicle.latest(9)
 
 
 async def test_a_lost_peer_that_refuses_connections_is_tried_while_there_is_hope(

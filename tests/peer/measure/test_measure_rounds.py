@@ -163,9 +163,10 @@ def test_an_endpoint_that_counts_nothing_gives_no_endless_prompts() -> None:
 @asynccontextmanager
 async def endpoint_that(
     answer: Callable[[web.Request], Any],
+    path: str = "/v1/completions",
 ) -> AsyncGenerator[str]:
     app = web.Application()
-    app.add_routes([web.post("/v1/completions", answer)])
+    app.add_routes([web.route("*", path, answer)])
     runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
     await runner.setup()
     try:
@@ -224,6 +225,26 @@ async def test_an_address_that_is_no_endpoint_is_said_with_what_it_answered() ->
     async with endpoint_that(nothing) as url, open_endpoint(url, time.perf_counter) as endpoint:
         with pytest.raises(NoPeer, match="status 404"):
             await endpoint.models()
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        ((["completion"], ["text", "vision"]), "b"),
+        (({"completion_chat": True}, None), "a"),  # in others' words: as they list them
+        ((["embedding"], ["completion"]), "a"),
+    ],
+)
+async def test_who_is_said_to_chat_is_listed_first(said: tuple[Any, Any], first: str) -> None:
+    async def models(request: web.Request) -> web.Response:
+        told = [{"id": name, "capabilities": each} for name, each in zip("ab", said, strict=True)]
+        return web.json_response({"data": told})
+
+    async with (
+        endpoint_that(models, "/v1/models") as url,
+        open_endpoint(url, time.perf_counter) as endpoint,
+    ):
+        assert (await endpoint.models())[0] == first
 
 
 async def test_a_real_peer_is_measured(make_config: Callable[..., PeerConfig]) -> None:

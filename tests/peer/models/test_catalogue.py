@@ -25,6 +25,7 @@ def put_model(folder: Path, **config: Any) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen3_5"} | config))
     (folder / "tokenizer.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(b"")
+    (folder / "chat_template.jinja").write_text("")
 
 
 @pytest.fixture

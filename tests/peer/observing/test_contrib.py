@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import pytest
 
+from cortex.peer.api.errors import KINDS
 from cortex.peer.config import DEFAULT_PORT, METRICS_PORT
 from cortex.peer.fleet.view import PeerState
 from cortex.peer.gossip.receiving import Cause
@@ -122,6 +123,34 @@ def test_alerts_ask_for_numbers_and_labels_that_a_peer_tells(checkout: Path) -> 
     assert '{state="dead"}' in told and "dead" in get_args(PeerState)
     labels = set(re.findall(r"\$labels\.(\w+)", told)) - {"instance"}
     assert labels <= set().union(*(known[name] for name in asked))
+    for name, selector in _SELECTED.findall(told):
+        assert set(re.findall(r"(\w+)!?=~?\"", selector)) <= known[name]
+
+
+def test_alerts_look_at_what_clients_met_and_at_processes_that_do_not_start(
+    checkout: Path,
+) -> None:
+    told = (checkout / "contrib" / "prometheus" / "alerts.yml").read_text()
+    # Not at replies: a stream has its status before it fails.
+    statuses, codes = [
+        selector
+        for name, selector in _SELECTED.findall(told)
+        if name == "cortex_request_errors_total"
+    ]
+    assert statuses == 'status=~"5.."'
+    # A model whose files broke is nobody's request's fault, though its clients are told 400.
+    blameless = set(codes.removeprefix('code=~"').removesuffix('"').split("|"))
+    assert {"model_invalid", "insufficient_vram"} <= blameless
+    assert blameless <= {error.code() for error in KINDS}
+    assert "expr: cortex_process_failing > 0" in told
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool here")
+def test_promtool_takes_the_alerts(checkout: Path) -> None:
+    path = checkout / "contrib" / "prometheus" / "alerts.yml"
+    command = ["promtool", "check", "rules", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool here")

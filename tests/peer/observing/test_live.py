@@ -6,7 +6,17 @@ import asyncio
 
 import pytest
 
-from cortex.engine.stream import Accepted, Finished, Piece, Stage, TextDelta, Usage, Vector
+from cortex.engine.stream import (
+    Accepted,
+    Began,
+    Event,
+    Finished,
+    Piece,
+    Stage,
+    TextDelta,
+    Usage,
+    Vector,
+)
 from cortex.peer.errors import RequestCancelled
 from cortex.peer.observing.live import LiveRequest, LiveRequests
 
@@ -15,7 +25,7 @@ def a_request(request_id: str = "req_1") -> LiveRequest:
     return LiveRequest(request_id, "openai", "-", 10.0)
 
 
-def note(live: LiveRequest, *events: Accepted | Stage | Piece | Finished | Vector) -> None:
+def note(live: LiveRequest, *events: Event | Vector) -> None:
     for event in events:
         live.note(event, lambda: 12.5)
 
@@ -57,6 +67,31 @@ def test_choices_of_one_prompt_count_their_tokens_and_the_prompt_once() -> None:
     )
     assert (live.prompt_tokens, live.cached_tokens, live.completion_tokens) == (7, 2, 2)
     assert live.ending == "stop"
+
+
+def test_a_request_waits_until_an_engine_reads_its_prompt() -> None:
+    live, now_s = a_request(), 10.0
+    waits: list[float | None] = []
+    for event in (
+        *(Accepted(7, (), 100), Began("here", is_cold=True), Stage("queued", 3, 3, "place")),
+        *(Stage("prefill", 0, 7, "tokens"), Stage("starting"), Began("there"), Piece((), (1,))),
+    ):
+        now_s += 1
+        live.note(event, lambda now_s=now_s: now_s)
+        waits.append(live.queue_s)
+    assert waits == [None, None, None, 3, 3, 3, 3]
+    assert live.start == "cold", "as it began, whatever came of its engine"
+
+
+def test_what_its_client_was_told_is_an_answer_or_an_error_or_nothing() -> None:
+    live = a_request()
+    assert not live.is_answered
+    note(live, Accepted(7, (), 100), Finished("stop", Usage(7, 1)))
+    assert live.is_answered
+    live.failed("engine_failed", 502)  # another of its choices did
+    assert (live.ending, live.error_status, live.is_answered) == ("engine_failed", 502, False)
+    live.left()
+    assert (live.ending, live.error_status, live.is_answered) == ("left", None, False)
 
 
 def test_requests_are_listed_while_they_last() -> None:

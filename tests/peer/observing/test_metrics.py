@@ -25,8 +25,10 @@ from cortex.peer.fleet.view import FleetView, PeerView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.receiving import Cause
 from cortex.peer.observing.health import ChildHealth, NodeHealth, Placed, Placement
+from cortex.peer.observing.live import LiveRequest
 from cortex.peer.observing.metric_families import FAMILIES
 from cortex.peer.observing.metrics import Numbers, PeerCollector
+from cortex.peer.observing.replies import ReplyTally
 from cortex.peer.observing.tally import ModelTally
 from cortex.peer.placement.books import DeviceBooks, Resident, Size
 from cortex.peer.types import ModelInfo
@@ -53,8 +55,9 @@ MEMORY = (
 )
 UP = ChildHealth("up", 1, Alive(7, 5, 0, (STATUS,)), 3, None)
 STOPPED = ChildHealth("stopped", None, None, 0, None)
+BROKEN = ChildHealth("starting", None, None, 0, "gave up", is_failing=True)
 LOADED = Loaded("1", "m", 0, 1.0, "exact mode, float32, own kernels", MEMORY)
-HEALTH = NodeHealth((UP, STOPPED), STOPPED, live_requests=7, is_draining=False)
+HEALTH = NodeHealth((UP, BROKEN), STOPPED, live_requests=7, is_draining=False)
 INFO = ModelInfo("m", None, ("text",), 4096, 0)
 NEXT = ModelInfo("n", None, ("text",), 4096, 0)
 WAITED_FOR = ModelInfo("w", None, ("text",), 4096, 0)
@@ -99,6 +102,21 @@ def tally() -> ModelTally:
     return made
 
 
+def replies() -> ReplyTally:
+    """Of two that failed, one in its stream, one that was answered, and one whose client left."""
+    made = ReplyTally()
+    for status, error, ending in ((503, 503, ""), (200, 503, ""), (200, None, "stop")):
+        live = LiveRequest("req_1", "openai", "-", 10.0)
+        live.model_id, live.first_token_s, live.ending = "m", 1.5, ending
+        if error is not None:
+            live.failed("overloaded", error)
+        made.ended(live, status, 14.0)
+    live = LiveRequest("req_2", "openai", "-", 10.0)
+    live.left()
+    made.ended(live, 499, 12.0)
+    return made
+
+
 def collected(
     health: NodeHealth = HEALTH,
     tallies: Mapping[str, ModelTally] | None = None,
@@ -109,9 +127,13 @@ def collected(
     failovers = {(name, "retry", "host_lost"): 5 for name in tallies}
     evictions = {(name, "lru"): 6 for name in tallies}
     all_of_it: Any = SimpleNamespace(models=tallies, failovers=failovers, evictions=evictions)
-    replies = {("openai", 503): 8}
     return PeerCollector(
-        lambda: health, lambda: placement, lambda: 9, all_of_it, replies, fleet
+        lambda: health,
+        lambda: placement,
+        lambda: 9,
+        all_of_it,
+        replies() if tallies else ReplyTally(),
+        fleet,
     ).collect()
 
 
@@ -140,6 +162,9 @@ def test_every_number_is_there_under_its_name_and_labels() -> None:
         ("cortex_process_up", "cuda:0", "engine"): 1,
         ("cortex_process_up", "cuda:1", "engine"): 0,
         ("cortex_process_up", "", "text"): 0,
+        ("cortex_process_failing", "cuda:0", "engine"): 0,
+        ("cortex_process_failing", "cuda:1", "engine"): 1,
+        ("cortex_process_failing", "", "text"): 0,
         ("cortex_restarts_total", "cuda:0", "engine"): 3,
         ("cortex_restarts_total", "cuda:1", "engine"): 0,
         ("cortex_restarts_total", "", "text"): 0,
@@ -165,7 +190,12 @@ def test_every_number_is_there_under_its_name_and_labels() -> None:
         ("cortex_drafted_tokens_total", "cuda:0", "head", "m"): 8,
         ("cortex_accepted_tokens_total", "cuda:0", "lookup", "m"): 12,
         ("cortex_accepted_tokens_total", "cuda:0", "head", "m"): 5,
-        ("cortex_requests_total", "openai", "503"): 8,
+        ("cortex_requests_total", "openai", "503"): 1,
+        ("cortex_requests_total", "openai", "200"): 2,
+        ("cortex_requests_total", "openai", "499"): 1,
+        ("cortex_request_errors_total", "overloaded", "openai", "503"): 2,
+        ("cortex_client_time_to_first_token_seconds_sum", "m"): 4.5,
+        ("cortex_client_request_seconds_sum", "m"): 4,
         ("cortex_requests_finished_total", "m", "stop"): 6,
         ("cortex_requests_finished_total", "m", "cancelled"): 1,
         ("cortex_prompt_tokens_total", "m"): 50,

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +86,9 @@ async def test_requests_their_tokens_and_their_times_are_counted(
     assert found["cortex_load_seconds_count", "fake"] == 1
     assert found["cortex_prompt_tokens_total", "fake"] > 0
     assert found["cortex_live_requests",] == 0
+    # The call with two prompts is one request to its client.
+    assert found["cortex_client_time_to_first_token_seconds_count", "fake"] == 3
+    assert found["cortex_client_request_seconds_count", "fake"] == 3
 
 
 async def test_answers_go_on_while_numbers_are_spelt(
@@ -176,6 +180,37 @@ async def test_a_model_that_does_not_load_is_counted(
         found = await scrape(client)
     assert found["cortex_load_failures_total", "fake"] == 1
     assert found["cortex_requests_finished_total", "fake", "failed"] == 1
+
+
+async def test_an_engine_that_never_starts_shows_before_anything_could_be_loaded(
+    make_config: MakeConfig, tmp_path: Path
+):
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        serving(make_config(fake_script=broken)) as server,
+        ClientSession(f"http://{server.address}") as client,
+    ):
+        assert await ask(client) == 502
+        found = await scrape(client)
+    assert found["cortex_process_failing", "cpu", "engine"] == 1
+    assert found["cortex_process_failing", "", "text"] == 0
+    assert found["cortex_load_failures_total", "fake"] == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_error_is_counted_once_whether_or_not_its_reply_had_begun(
+    make_config: MakeConfig, memory_children: Children, stream: bool
+):
+    # Its engines load the model, begin the answer and end.
+    async with peer(make_config(max_replays=0), memory_children([9, 9, 9])) as client:
+        assert await ask(client, stream=stream) == (200 if stream else 502)
+        found = await scrape(client)
+    assert found["cortex_requests_total", "openai", "200" if stream else "502"] == 1
+    errors = {key[1:]: n for key, n in found.items() if key[0] == "cortex_request_errors_total"}
+    assert errors == {("attempts_exhausted", "openai", "502"): 1}
+    assert "cortex_client_request_seconds_count" not in {name for name, *_ in found}
 
 
 async def test_what_the_engine_says_of_itself_is_told_within_a_heartbeat(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import EngineFailed
 from cortex.engine.histogram import Histogram
-from cortex.engine.stream import Accepted, Began, Finished, Usage
+from cortex.engine.stream import Accepted, Began, Event, Finished, Piece, Stage, Usage, Vector
 from cortex.peer.observing.recent import Kind, Recent
 from cortex.peer.observing.tally import Ending, ModelTally, PeerTally, RequestMeter
 
@@ -55,17 +55,33 @@ def test_an_answer_is_timed_from_its_coming_to_each_token_and_to_its_end() -> No
     assert tally.num_completion_tokens == 3
 
 
-def test_a_prompt_waits_until_the_first_engine_begins_it() -> None:
+@pytest.mark.parametrize(
+    "first",
+    [Stage("prefill", 0, 10, "tokens"), Piece((), (1,)), Finished("stop", Usage(10, 0))],
+)
+def test_a_prompt_waits_until_the_first_engine_reads_it(first: Event) -> None:
     tally, clock = ModelTally(), Clock()
     with meter_of(tally, clock) as meter:
         clock.now_s += 1
         meter.saw(Accepted(10, (), 5))
         clock.now_s += 4
         meter.saw(Began("here"))
+        meter.saw(Stage("queued", 1, 1, "place"))  # others are before it there
+        clock.now_s += 2
+        meter.saw(first)
         clock.now_s += 1
         meter.saw(Began("there"))  # the first engine died
-        meter.saw(Finished("stop", Usage(10, 0)))
-    assert (count_of(tally.queue), sum_of(tally.queue)) == (1, 4)
+        meter.saw(Stage("prefill", 0, 10, "tokens"))
+    assert (count_of(tally.queue), sum_of(tally.queue)) == (1, 6)
+
+
+def test_a_vectors_prompt_has_waited_too() -> None:
+    tally, clock = ModelTally(), Clock()
+    with meter_of(tally, clock) as meter:
+        meter.saw(Accepted(10, (), 0))
+        clock.now_s += 3
+        meter.saw(Vector(b"", 10))
+    assert (count_of(tally.queue), sum_of(tally.queue)) == (1, 3)
 
 
 def test_an_answers_speed_is_that_of_the_tokens_after_its_first() -> None:

@@ -170,7 +170,7 @@ def test_a_request_is_told_in_full() -> None:
         "came to a, answered by b, in the anthropic dialect",
         "prompt 3 tokens (2 reused), answer 5 so far",
         "first token after 1.00s, since then 2 tok/s",
-        "waited 0.5s for an engine; the model had to be loaded",
+        "waited 0.5s to be read; the model had to be loaded",
         "old had to go for it",
         "asked again 2 times: a host was lost, or could not take it",
     ]

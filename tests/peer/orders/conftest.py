@@ -198,7 +198,7 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
                 steering: Any = steerings[node]
                 desks[node] = OrderDesk(nodes[node], steering, jobs, teller)
             obey = say if borea_says else desks[B].carry_out
-            host = HopHost(nodes[B], _grant, _silent if is_old else obey)
+            host = HopHost("borea", nodes[B], _grant, _silent if is_old else obey)
             app = web.Application()
             app.add_routes(host.routes())
             runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)

@@ -367,11 +367,11 @@ async def test_what_the_engine_could_not_read_is_refused_before_its_weights_come
 ) -> None:
     async def refuse(config: Any, folder: Path) -> Unserved:
         assert (folder / "tokenizer.json").is_file(), "all that is small is there"
-        return Unserved("it has no chat template", "it needs one")
+        return Unserved("its decoder is WordPiece", "it needs another")
 
     pulling.check = refuse
-    error = await refused(pulling, ModelInvalid, "does not serve 'org/name': it has no chat temp")
-    assert error.hint == "it needs one"
+    error = await refused(pulling, ModelInvalid, "does not serve 'org/name': its decoder is")
+    assert error.hint == "it needs another"
     assert WEIGHTS not in [name for name, _ in pulling.hub.asked]
     assert not pulling.partial.exists()
 

@@ -45,14 +45,16 @@ async def test_the_engine_refuses_a_field_that_it_does_not_know_before_the_weigh
     )
 
 
-async def test_a_folder_without_a_chat_template_is_refused_without_its_own_name(
+async def test_a_folder_without_a_chat_template_passes_and_one_with_another_is_refused_unnamed(
     make_config: MakeConfig, fake_folder: Path
 ) -> None:
+    path = fake_folder / "chat_template.jinja"
+    path.unlink()
     assert await why_unreadable(make_config(), fake_folder) is None
-    (fake_folder / "chat_template.jinja").unlink()
+    path.write_text("{% if %}")
     unserved = await why_unreadable(make_config(), fake_folder)
     assert unserved is not None
-    assert unserved.reason == "it has no chat template"
+    assert unserved.reason.startswith("chat_template.jinja: not a chat template: ")
 
 
 async def test_a_folder_over_which_the_engine_breaks_down_is_refused_and_told(

@@ -173,8 +173,11 @@ async def test_times_outlive_the_peer_and_what_others_keep_beside_them_stays(tmp
     assert json.loads(path.read_text())["corrections"] == [1]
 
 
+HUGE = f'{{"loads": {{"{ONE.hex()}": {{"size_bytes": 1{"0" * 400}, "seconds": [1.0]}}}}}}'
+
+
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"loads": 1}', '{"loads": {"zz": {"size_bytes": 1, "seconds": []}}}']
+    "text", ["", "[]", '{"loads": 1}', '{"loads": {"zz": {"size_bytes": 1, "seconds": []}}}', HUGE]
 )
 def test_broken_file_is_an_empty_history(tmp_path: Path, text: str):
     path = tmp_path / "learned.json"

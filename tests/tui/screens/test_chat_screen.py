@@ -37,6 +37,7 @@ from cortex.tui.widgets.message import MessageField
 
 SEES = ModelInfo("qwen3.6-27b", None, ("text", "vision"), 262_144, 0)
 BLIND = ModelInfo("tiny-1b", None, ("text",), 8_192, 0)
+BASE = ModelInfo("base-1b", None, ("completion",), 8_192, 0)
 MB = 1_000_000
 
 
@@ -53,6 +54,7 @@ class FakePeer:
         self.asked: list[ChatRequest] = []
         self.is_stopped = False
         self.on_moved: Callable[[str], None] = lambda _: None
+        self.listed: tuple[ModelInfo, ...] = (SEES, BLIND)
         self._events: asyncio.Queue[Event | CortexError | None] = asyncio.Queue()
 
     def give(self, *events: Event | CortexError | None) -> None:
@@ -61,7 +63,7 @@ class FakePeer:
             self._events.put_nowait(event)
 
     async def models(self) -> tuple[ModelInfo, ...]:
-        return (SEES, BLIND)
+        return self.listed
 
     async def picture_tokens(self, model: str, picture: bytes) -> int:
         return 64
@@ -145,6 +147,16 @@ async def test_an_answer_is_shown_with_its_figures_and_rendered_when_it_is_whole
         feed.say(told.fleet([told.peer("borea"), gone]))
         await eyes.until(pilot, lambda: "through atlas" not in eyes.screen(pilot).splitlines()[0])
         assert "qwen3.6-27b  ctx 95/256k" in eyes.screen(pilot).splitlines()[0]
+
+
+async def test_a_model_that_does_not_chat_is_not_asked_unless_it_is_chosen(
+    chat: Chat, peer: FakePeer, eyes: Any
+) -> None:
+    peer.listed = (BASE, BLIND)
+    async with chat() as pilot:
+        await write(pilot, "How much?")
+        await eyes.until(pilot, lambda: bool(peer.asked))
+        assert peer.asked[0].model == BLIND.id
 
 
 async def test_the_wait_names_its_stage_how_far_it_is_and_how_long_it_takes(

@@ -54,7 +54,7 @@ async def test_the_chosen_request_is_told_in_full_and_nobodys_words_with_it(
             "came to atlas, answered by atlas, in the openai dialect",
             "prompt 3,830 tokens, answer 43 so far",
             "first token after 0.62s, since then 70 tok/s",
-            "waited 0.0s for an engine; the model was there",
+            "waited 0.0s to be read; the model was there",
         ]
         await pilot.press("j", "j")
         assert "asked again once" in eyes.shown(pilot, "#detail")
