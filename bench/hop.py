@@ -150,7 +150,7 @@ async def be_host(streams: Sequence[int]) -> None:
         async with AsyncExitStack() as stack:
             node = await stack.enter_async_context(StampingNode(config))
             await node.preload("fake")
-            runner = await _serving(HopHost(node, _refuse_lease, _refuse_order))
+            runner = await _serving(HopHost("bench", node, _refuse_lease, _refuse_order))
             stack.push_async_callback(runner.cleanup)
             print(runner.addresses[0][1], flush=True)
             for num_streams in streams:
