@@ -79,7 +79,9 @@ def main() -> None:
         to = diagnostics.Diagnostics(sys.stderr, can_redraw=False)
         to.error(error.message, error.hint)
         sys.exit(diagnostics.exit_code(error))
-    sys.exit(run(sys.argv[1:], invocation))
+    code = run(sys.argv[1:], invocation)
+    output.abandon_what_is_stuck()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str], invocation: Invocation) -> int:
@@ -115,7 +117,6 @@ def _run(arguments: Sequence[str], invocation: Invocation, stderr: TextIO) -> in
         return diagnostics.INTERRUPTED
     # Help is written by typer, which ends with this where its reader has gone.
     except (ReaderGone, SystemExit):
-        output.abandon()
         return diagnostics.DONE
     except Exception as error:
         to = diagnostics.standard_error(invocation, stderr)

@@ -89,6 +89,16 @@ def standard_output() -> Output:
     return Output(cast(TextIO, stream))
 
 
-def abandon() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush stays quiet."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def abandon(descriptor: int = 1) -> None:
+    """Point it at nothing: what is written there is gone, and fails no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+def abandon_what_is_stuck() -> None:
+    """So that the interpreter's last flush puts no words and no exit code in the place of ours."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream:
+                stream.flush()
+        except OSError:
+            abandon(stream.fileno())

@@ -36,6 +36,9 @@ class Done:
 
 Cortex = Callable[..., Done]
 
+# Users' shells do not set it: what a full disk refuses is then met at a flush, not at a write.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 
 @pytest.fixture
 def cortex(tmp_path: Path) -> Cortex:
