@@ -182,17 +182,21 @@ def test_a_cancelled_load_gives_back_all_it_took(
     with Device(512 * MIB).running() as device:
         device.do(load, Unload("2", "b"))  # whatever a first load makes for all
         assert device.expect(Unloaded)
-        before_bytes = settled_bytes()
-        gate = gate_at(0.7)
-        device.do(load)
-        gate.wait()
-        assert private_bytes() > before_bytes + 15 * MIB, "there is something to give back"
-        device.do(CancelLoad("1"), Unload("2", "c"))
-        assert device.expect(Unloaded), "the word has reached the device"
-        gate.may_go_on.set()
-        assert isinstance(failed := device.hear(), JobFailed)
-        assert (failed.job_id, failed.error.code) == ("1", "load_cancelled")
-        assert abs(settled_bytes() - before_bytes) < 6 * MIB
+        left_bytes: list[int] = []
+        for _ in range(3):
+            before_bytes = settled_bytes()
+            gate = gate_at(0.7)
+            device.do(load)
+            gate.wait()
+            assert private_bytes() > before_bytes + 15 * MIB, "there is something to give back"
+            device.do(CancelLoad("1"), Unload("2", "c"))
+            assert device.expect(Unloaded), "the word has reached the device"
+            gate.may_go_on.set()
+            assert isinstance(failed := device.hear(), JobFailed)
+            assert (failed.job_id, failed.error.code) == ("1", "load_cancelled")
+            left_bytes.append(settled_bytes() - before_bytes)
+        # What a load keeps it keeps each time; what else this process does comes and goes.
+        assert min(left_bytes) < 6 * MIB
         device.do(load)
         assert device.loaded().model_id == "b"
 
