@@ -89,16 +89,14 @@ def standard_output() -> Output:
     return Output(cast(TextIO, stream))
 
 
-def abandon(descriptor: int = 1) -> None:
-    """Point it at nothing: what is written there is gone, and fails no more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-
-
 def abandon_what_is_stuck() -> None:
-    """So that the interpreter's last flush puts no words and no exit code in the place of ours."""
+    """Point at nothing what cannot be written to.
+
+    The interpreter's last flush would put words and an exit code of its own in the place of ours.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream:
                 stream.flush()
         except OSError:
-            abandon(stream.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

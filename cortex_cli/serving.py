@@ -96,20 +96,17 @@ def serve(
         ):
             voice.line(line)
 
-    try:
-        ended_by = asyncio.run(
-            run_peer(
-                config,
-                on_ready=ready,
-                on_notice=voice.notice,
-                on_view=view_teller(voice.line, voice.event, LoadLines(time.monotonic)),
-                on_happening=happened,
-                files=files,
-                supervisor=None if by is None else Supervisor(by.address, by.silence_s),
-            )
+    ended_by = asyncio.run(
+        run_peer(
+            config,
+            on_ready=ready,
+            on_notice=voice.notice,
+            on_view=view_teller(voice.line, voice.event, LoadLines(time.monotonic)),
+            on_happening=happened,
+            files=files,
+            supervisor=None if by is None else Supervisor(by.address, by.silence_s),
         )
-    finally:
-        voice.end()
+    )
     if ended_by == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 

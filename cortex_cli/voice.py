@@ -6,13 +6,13 @@ on.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .errors import OutputFailed, ReaderGone
 from .log_lines import json_line
-from .output import abandon
 
 if TYPE_CHECKING:
     from cortex.peer.config import LogFormat
@@ -31,7 +31,6 @@ class Voice:
         self._output = output
         self._beside = beside
         self._clock = clock
-        self._is_heard = True
 
     def line(self, text: str) -> None:
         self._say(text, self._clock())
@@ -46,17 +45,9 @@ class Voice:
         """What is beside the point, and goes to standard error."""
         self._beside.line(self._formed(text, self._clock()))
 
-    def end(self) -> None:
-        """What could not be written is not tried again when the interpreter ends."""
-        if not self._is_heard:
-            abandon()
-
     def _say(self, text: str, at_s: float) -> None:
-        try:
+        with contextlib.suppress(ReaderGone, OutputFailed):
             self._output.line(self._formed(text, at_s))
-            self._is_heard = True
-        except (ReaderGone, OutputFailed):
-            self._is_heard = False
 
     def _formed(self, text: str, at_s: float) -> str:
         return json_line(text, at_s) if self.form == "json" else text
