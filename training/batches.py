@@ -41,6 +41,7 @@ from training.pointing import Pointed, Points, gathered
 Grid = tuple[int, int, int]
 IGNORED = -100
 _IMAGE_PAD = token_id("<|image_pad|>")
+_AFTER_QUESTION = prompt_text("\0").partition("\0")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,6 @@ def _join(seen: Sequence[Seen]) -> TowerBatch:
         [s.grid for s in seen],
         torch.cat([s.targets for s in seen]),
     )
-
-
-_AFTER_QUESTION = prompt_text("\0").partition("\0")[2]
 
 
 @dataclass(frozen=True, slots=True)

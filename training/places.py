@@ -97,15 +97,15 @@ def answer_points(answer: str, first_token: int, prints: Sequence[Print]) -> Ite
             found = [(page, at) for page in prints for at in page.find(line[start:end])]
             if len(found) > _MOST_PLACES:
                 continue
-            number = 0
-            for index in range(start, end):
-                if line[index] == " ":
-                    continue
-                targets = tuple({page.token(at.start + number) for page, at in found})
-                number += 1
-                byte = first_token + len(encode(answer[: begins_line + index]))
-                for offset in range(len(line[index].encode())):
-                    yield Point(byte + offset - 1, targets)
+            before = first_token + len(encode(answer[: begins_line + start])) - 1
+            printed = 0
+            for char in line[start:end]:
+                after = before + len(char.encode())
+                if char != " ":
+                    targets = tuple({page.token(at.start + printed) for page, at in found})
+                    yield from (Point(query, targets) for query in range(before, after))
+                    printed += 1
+                before = after
         begins_line += len(line) + 1
 
 

@@ -99,7 +99,7 @@ class Canvas:
         middle = baseline - _MIDDLE * pen.size_px
         self._glyphs.extend(
             Glyph(char, x + centre / zoom, middle, begins_word=before == " ")
-            for before, char, centre in zip(f" {text}", text, sized.centres(text), strict=False)
+            for before, char, centre in zip(f" {text}"[:-1], text, sized.centres(text), strict=True)
             if char != " "
         )
 
