@@ -46,7 +46,8 @@ _AFTER_QUESTION = prompt_text("\0").partition("\0")[2]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One picture as the tower takes it: bf16 [patches, values], grid, int64 [cells, slots]."""
+    """One picture as the tower takes it: bf16 [patches, values], its grid, and what its cells show:
+    int64 [cells, readings, slots]."""
 
     patches: torch.Tensor
     grid: Grid

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from training.batches import IGNORED, ReadingBatch, TowerBatch, reading_batches, see
-from training.cells import CHARACTERS, NUM_SLOTS, cell_targets
+from training.cells import CHARACTERS, NUM_CLASSES, NUM_SLOTS, cell_loss, cell_targets
 from training.curve import log, trim_curve
 from training.document_questions import Asker
 from training.drawing import draw_line, training_book
@@ -49,10 +50,27 @@ def test_characters_fill_the_slots_of_the_half_cell_they_lie_in() -> None:
     targets = cell_targets(glyphs, rows=1, columns=2, scale_x=1.0, scale_y=1.0)
 
     named = [
-        ["".join(CHARACTERS[i - 1] for i in half if i) for half in (c[:5], c[5:])] for c in targets
+        ["".join(CHARACTERS[i - 1] for i in half if i) for half in (c[0, :5], c[0, 5:])]
+        for c in targets
     ]
     assert named == [["ab", "c"], ["d", ""]]
-    assert targets.shape == (2, NUM_SLOTS)
+    assert targets.shape == (2, 5, NUM_SLOTS)
+
+
+def test_a_character_at_an_edge_may_be_read_on_either_side_of_it() -> None:
+    glyphs = [Glyph("a", 31.5, 8), Glyph("b", 40, 8)]
+    targets = torch.from_numpy(cell_targets(glyphs, rows=1, columns=2, scale_x=1.0, scale_y=1.0))
+    a, b = CHARACTERS.index("a") + 1, CHARACTERS.index("b") + 1
+    assert targets[:, :, 0].tolist() == [[a, a, 0, a, a], [b, b, a, b, b]]
+
+    def loss(first: list[int], second: list[int]) -> float:
+        """Of a reader who is nearly sure of these characters."""
+        named = torch.zeros(2, NUM_SLOTS, dtype=torch.long)
+        named[0, : len(first)], named[1, : len(second)] = torch.tensor(first), torch.tensor(second)
+        return cell_loss(10.0 * functional.one_hot(named, NUM_CLASSES), targets).item()
+
+    as_drawn, moved, wrong = loss([a], [b]), loss([], [a, b]), loss([a], [a])
+    assert as_drawn < moved < wrong / 2
 
 
 def test_positions_follow_a_resized_picture() -> None:
@@ -67,7 +85,7 @@ def test_a_picture_is_seen_as_the_engine_will_see_it() -> None:
 
     assert seen.patches.shape == (seen.grid[1] * seen.grid[2], 1536)
     assert len(seen.targets) * 4 == len(seen.patches)
-    shown = sorted(CHARACTERS[int(i) - 1] for i in seen.targets.flatten() if i)
+    shown = sorted(CHARACTERS[int(i) - 1] for i in seen.targets[:, 0].flatten() if i)
     assert shown == sorted(g.char for g in picture.glyphs)
 
 

@@ -11,13 +11,15 @@ from .book import Book
 from .canvas import Canvas, Pen, choose_paper
 from .documents.distort import choose_wear, distort
 from .printed import random_text
+from .reshape import choose_shape, plate_width, reshaped
 from .types import Facts, Picture
 
 
 def draw_page(rng: random.Random, book: Book, width: int = 256, height: int = 128) -> Picture:
-    """Random text from top to bottom, in one face or a new one for each line; worn."""
+    """Random text from top to bottom, in one face or a new one for each line; reshaped, worn."""
     paper = choose_paper(rng)
-    canvas = Canvas(book.shelf, width, height, paper.as_plate())
+    shape = choose_shape(rng)
+    canvas = Canvas(book.shelf, plate_width(width, height, shape), height, paper.as_plate())
     one_face = rng.random() < 0.5
     pen = _any_pen(rng, book)
     baseline = pen.size_px * rng.uniform(0.8, 1.3)
@@ -28,7 +30,7 @@ def draw_page(rng: random.Random, book: Book, width: int = 256, height: int = 12
             pen = _any_pen(rng, book)
         baseline += pen.size_px * rng.uniform(1.1, 1.7)
     plate = canvas.finish(Facts(tuple(line for line in lines if line)), "page")
-    return distort(rng, plate, choose_wear(rng), paper)
+    return distort(rng, reshaped(plate, shape, width), choose_wear(rng), paper)
 
 
 def _any_pen(rng: random.Random, book: Book) -> Pen:
