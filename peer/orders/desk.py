@@ -135,7 +135,7 @@ class OrderDesk:
             case WatchJob():
                 return self._jobs.get(order.job_id)
             case CancelJob():
-                return self._jobs.cancel(order.job_id)
+                return self._cancel_job(order.job_id)
             case Describe():
                 return await self._teller.facts()
             case ReadLog():
@@ -143,6 +143,13 @@ class OrderDesk:
 
     def _id_of(self, order: LoadOrder) -> str:
         return next((m.id for m in self._node.stored if m.weights == order.model), "")
+
+    def _cancel_job(self, job_id: str) -> Job:
+        """Its drain ends with it: the job itself only waits for that."""
+        job = self._jobs.get(job_id)
+        if job.kind == "drain" and not job.is_over:
+            self._node.end_drain()
+        return self._jobs.cancel(job_id)
 
     def _cancel(self, request_id: str) -> Done:
         """It has been told; it ends a moment later."""
