@@ -90,7 +90,7 @@ class Placer:
                 place.leaves = "small" if movers else None
                 for ticket in movers if not place.holders else ():
                     ticket.has_moved = True
-            if place.leaves is not None and not place.holders:
+            if place.leaves is not None and not place.holders and not self._serves_first(place):
                 self.let_go(place, place.leaves)
         for device in self.books:
             for leaver in leavers(device, self.habits.idle_ttl_s):
@@ -99,6 +99,11 @@ class Placer:
                 if place is not None and not is_spared:
                     self.let_go(place, leaver.reason)
         return [next_expiry_s(device, self.habits.idle_ttl_s) for device in self.books]
+
+    def _serves_first(self, place: Place) -> bool:
+        """Whether somebody is granted a place that leaves."""
+        waiting = (each for each in place.served_first if each in self._queue)
+        return any(place.grants(each) and self.misfit(place, each) is None for each in waiting)
 
     def misfit(self, place: Place, ticket: Ticket) -> LeaveReason | None:
         """Why a model has to be loaded again for a request; None where it may be as it is."""

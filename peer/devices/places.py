@@ -76,8 +76,10 @@ class Place:
     of `leavers`. Nothing else is done beside a load that `is_quiet`, and one that `is_home` is
     wanted without anybody's asking. `began_s` is when it was decided on, `stage` how far the load
     has come, and `loaded` what the engine said at its end. One that `leaves` takes no new work, and
-    goes when it is idle; `gone` is set when it has. One that was forced in is `over_bytes` larger
-    than what there was, which the books do not count: else it would go as soon as it is idle.
+    goes when it is idle; `gone` is set when it has. Orders to go, its `unloads`, wait for that, and
+    wishes that are `served_first` are granted it all the same. One that was forced in is
+    `over_bytes` larger than what there was, which the books do not count: else it would go as soon
+    as it is idle.
     """
 
     model: ModelInfo
@@ -98,6 +100,8 @@ class Place:
     ready_s: float = 0.0
     used_s: float = 0.0
     leaves: LeaveReason | None = None
+    served_first: list[Ticket] = field(default_factory=list[Ticket])
+    unloads: list[asyncio.Future[bool]] = field(default_factory=list[asyncio.Future[bool]])
     holders: list[Ticket] = field(default_factory=list[Ticket])
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -118,6 +122,16 @@ class Place:
         was_loaded_for = self.model.context_length >= model.context_length
         is_it = is_same(model, self.model) and was_loaded_for
         return is_it and self.model.wishes.cover(model.wishes) and given.covers(extent)
+
+    def grants(self, ticket: Ticket) -> bool:
+        """Whether the wish may be granted it, as to its leaving."""
+        return self.leaves is None or (self.leaves == "asked" and ticket in self.served_first)
+
+    def end_unloads(self, *, has_gone: bool) -> None:
+        orders, self.unloads = self.unloads, []
+        for order in orders:
+            if not order.done():  # who waited for it may have been cancelled just now
+                order.set_result(has_gone)
 
     def resident(self, now_s: float, *, is_pinned: bool) -> Resident:
         is_ready = self.state == "ready"
@@ -160,6 +174,7 @@ class PlaceBook:
         if self.has(place):
             del self._by_id[place.model.id]
         place.gone.set()
+        place.end_unloads(has_gone=True)
 
     def has(self, place: Place) -> bool:
         return self._by_id.get(place.model.id) is place

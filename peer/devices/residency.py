@@ -31,6 +31,7 @@ from .losses import Losses, RecentFailures
 from .moving import Engines, Mover
 from .placer import Placer
 from .places import Extent, Place, PlaceBook, Ticket
+from .unloading import Unloading
 from .wishes import WishQueue
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Residency:
             on_moved=self.look,
         )
         self._abandoning = Abandoning(self.places, self._queue, self._mover, clock)
+        self._unloading = Unloading(self.places, self._queue)
         self._losses = Losses(max_replays)
         self._placer = Placer(
             engines, habits, self.places, self._queue, self._mover, self._losses, on_leave, clock
@@ -123,7 +125,9 @@ class Residency:
         *,
         is_forced: bool = False,
     ) -> Place:
-        """Wish for a model until it is ready; it may go at once. Raises what its load does."""
+        """Wish for a model until it is ready; it may go at once. Where it was told to go before,
+        and has not begun to, it stays. Raises what its load does.
+        """
         outcome: asyncio.Future[Place | CortexError] = asyncio.get_running_loop().create_future()
 
         def settle(result: Place | CortexError) -> None:
@@ -131,6 +135,9 @@ class Residency:
                 outcome.set_result(result)
 
         ticket = Ticket(model, on_stage, settle, settle, extent, is_forced=is_forced)
+        there = self.places.of(model.id)
+        if there is not None and there.serves(model, extent):
+            self._unloading.stay(there)
         self.ask(ticket)
         try:
             result = await outcome
@@ -152,19 +159,26 @@ class Residency:
         self._queue.drop(ticket)
         self.look()
 
-    def unload(self, model_id: str, *, is_forced: bool = False) -> Place | None:
-        """Let a model go, once it is idle or at once; its place tells when it has gone. A load that
-        nobody waits for ends at once.
+    async def unload(self, model_id: str, *, is_forced: bool = False) -> bool:
+        """Let a model go, once it is idle or at once, and tell whether it has gone: one that is
+        summoned before it begins to stays. A load that nobody waits for ends at once. Who waits no
+        longer takes that back.
         """
         place = self.places.of(model_id)
-        if place is not None:
-            place.leaves = "asked"
-            if is_forced and place.state == "ready":
-                self._placer.let_go(place, "asked")
-            if place.state == "loading" and (is_forced or not self._queue.wants(model_id)):
-                self._abandoning.give_up(place)
+        if place is None:
+            return True
+        order = self._unloading.order(place)
+        if is_forced and place.state == "ready":
+            self._placer.let_go(place, "asked")
+        if place.state == "loading" and (is_forced or not self._queue.wants(model_id)):
+            self._abandoning.give_up(place)
+        self.look()
+        try:
+            return await order
+        except asyncio.CancelledError:
+            self._unloading.take_back(order)
             self.look()
-        return place
+            raise
 
     def reform(self, habits: Habits) -> None:
         """From now on these hold. What was pinned or unpinned by hand stays so."""
@@ -246,10 +260,11 @@ class Residency:
             place = self.places.of(ticket.model.id)
             if place is None:
                 kept |= self._placer.claimed(ticket.model.id)
-            elif place.state != "ready" or place.leaves is not None or place in kept:
+            elif place.state != "ready" or not place.grants(ticket) or place in kept:
                 continue
             elif (misfit := self._placer.misfit(place, ticket)) is not None:
-                place.leaves, self._is_stale = misfit, True
+                if place.leaves is None:
+                    place.leaves, self._is_stale = misfit, True
             elif self._may_join(ticket, place):
                 self._queue.drop(ticket)
                 place.holders.append(ticket)
@@ -274,6 +289,7 @@ class Residency:
         self._losses.load_over(place.model.id)
         if isinstance(outcome, Loaded):
             self._losses.device_served(place.device)
+            self._unloading.loaded(place)
             place.loaded, place.state = outcome, "ready"
             self._placer.homeless.pop(place.model.id, None)
             if not place.ready_s:  # else it had been there before its engine was started anew

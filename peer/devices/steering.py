@@ -9,7 +9,7 @@ from cortex.engine.errors import ModelNotFound
 from cortex.engine.memory import MAX_SEQUENCES
 from cortex.engine.stream import Stage
 
-from ..errors import ModelPinned, UnsupportedParameter
+from ..errors import JobCancelled, ModelPinned, UnsupportedParameter
 from ..gossip.ids import ID_BYTES, ModelId, NodeId
 from ..models.shelf import Shelf
 from ..placement.books import Need
@@ -87,16 +87,19 @@ class NodeSteering:
     async def unload(self, model_id: str, *, is_forced: bool = False) -> None:
         """Return when it is gone. What it is answering ends first; with `is_forced` that is ended.
 
-        Raises ModelNotFound, or ModelPinned unless forced.
+        Who waits no longer for what is being answered takes that back. Raises ModelNotFound,
+        ModelPinned unless forced, or JobCancelled where a load that was ordered later keeps it.
         """
         self._shelf.catalogue.find(model_id)
         if model_id in self._residency.pinned and not is_forced:
             raise ModelPinned(
                 f"'{model_id}' is pinned here", "unpin it first, or insist with --force"
             )
-        place = self._residency.unload(model_id, is_forced=is_forced)
-        if place is not None:
-            await place.gone.wait()
+        if not await self._residency.unload(model_id, is_forced=is_forced):
+            raise JobCancelled(
+                f"'{model_id}' stays: a load of it was ordered after this unload",
+                "order the unload again where it is to go",
+            )
 
     def pin(self, model_id: str, *, is_pinned: bool) -> None:
         """What is pinned is no victim, and does not go when idle. Raises ModelNotFound."""

@@ -163,11 +163,13 @@ async def test_an_order_that_is_cancelled_leaves_a_load_that_others_wait_for():
 async def test_a_model_unloaded_while_it_loads_is_given_up_unless_somebody_waits(is_forced: bool):
     waits = Wish("a")
     async with loading(waits) as (residency, loader, _):
-        place = residency.unload("a", is_forced=is_forced)
+        place = residency.places.of("a")
         assert place is not None
+        order = asyncio.create_task(residency.unload("a", is_forced=is_forced))
+        await settle()
         if is_forced:
             await end_cancelled(loader)
-            assert place.gone.is_set()
+            assert place.gone.is_set() and await order
             assert loader.log == ["load a", "cancel a", "load a"], "somebody waits all the same"
             await load(loader)
             assert waits.is_granted
@@ -177,7 +179,7 @@ async def test_a_model_unloaded_while_it_loads_is_given_up_unless_somebody_waits
         if not is_forced:
             assert loader.log == ["load a", "cancel a"]
             await end_cancelled(loader)
-            assert place.gone.is_set()
+            assert place.gone.is_set() and await order
 
 
 async def test_what_comes_back_with_its_engine_is_not_given_up():

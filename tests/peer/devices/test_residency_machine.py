@@ -136,6 +136,7 @@ class Devices(RuleBasedStateMachine):
         self.now_s, self.due_s = 0.0, None
         self.engines = HandEngines(self.loop)
         self.clients: list[Client] = []
+        self.unloads: list[asyncio.Task[bool]] = []
         tasks: Any = self.loop  # it makes tasks as a group does, and the test ends them all
         self.residency = Residency(
             self.engines,
@@ -228,7 +229,21 @@ class Devices(RuleBasedStateMachine):
 
     @rule(model=st.sampled_from(sorted(SIZES)))
     def unload(self, model: str) -> None:
-        self.residency.unload(model)
+        self.unloads.append(self.loop.create_task(self.residency.unload(model)))
+        self._settle()
+
+    @precondition(lambda self: self.unloads)
+    @rule(which=st.integers(0, 5))
+    def think_better_of_an_unload(self, which: int) -> None:
+        self.unloads.pop(which % len(self.unloads)).cancel()
+        self._settle()
+
+    @rule(model=st.sampled_from(sorted(SIZES)))
+    def summon_and_leave_at_once(self, model: str) -> None:
+        made = Client(model, self.now_s).ticket.model
+        order = self.loop.create_task(self.residency.summon(made, lambda _: None))
+        self._settle()
+        order.cancel()
         self._settle()
 
     @rule(seconds=st.sampled_from((0.1, 2.0, 10.0, 60.0, 400.0)))
