@@ -140,16 +140,19 @@ class ChatScreen(FramedScreen):
             return
         self._field.clear()
         self.query_one("#hint").display = False
-        pictures = [attached.words for attached in self._attached]
-        asked = AskedTurn(message.text, pictures)
+        # What is attached from now on is for the next question.
+        sent, self._attached = self._attached, []
+        self._conversation.pictures[:] = [attached.picture for attached in sent]
+        self._draw_attached()
+        asked = AskedTurn(message.text, [attached.words for attached in sent])
         turn = AnswerTurn(self._conversation.wishes.model or "model", self.frame.look)
         await self._scroll.mount(asked, turn)
         self._scroll.anchor()
         self._pulling = asyncio.create_task(self._pull(message.text, turn))
-        self._answer(message.text, turn)
+        self._answer(message.text, sent, turn)
 
     @work(exclusive=True, group="answer")
-    async def _answer(self, prompt: str, turn: AnswerTurn) -> None:
+    async def _answer(self, prompt: str, sent: list[Attached], turn: AnswerTurn) -> None:
         """Wait for the answer and put down how it ended, its being stopped included."""
         assert self._pulling is not None
         pulling = self._pulling
@@ -162,7 +165,8 @@ class ChatScreen(FramedScreen):
                 self._refused(error, prompt, turn)
             elif error is not None:
                 raise error
-            else:
+            self._attach_again(sent)
+            if error is None:
                 await turn.finish(turn.arriving.answer(), self._peer_name)
         finally:
             pulling.cancel()
@@ -194,7 +198,11 @@ class ChatScreen(FramedScreen):
             self._tally.add(answer)
         if answer.text:
             self._conversation.keep(request, answer.text, answer.reasoning)
-            self._attached.clear()
+
+    def _attach_again(self, sent: list[Attached]) -> None:
+        """What went with a question that nothing came of, unless it was let go of."""
+        if self._conversation.detach():
+            self._attached[:0] = sent
             self._draw_attached()
 
     async def _model_of(self, asked: Asked) -> str:
@@ -230,8 +238,6 @@ class ChatScreen(FramedScreen):
     def _let_go(self, error: CortexError) -> str:
         """What is done about the pictures, or has to be."""
         if self._conversation.detach():
-            self._attached.clear()
-            self._draw_attached()
             return "the picture is let go of"
         # Of a full context it is said anyway that a new conversation begins.
         if self._conversation.shows_pictures and not isinstance(error, ContextLengthExceeded):
@@ -324,7 +330,6 @@ class ChatScreen(FramedScreen):
             AttachScreen(self.frame, name, self._conversation.wishes.model)
         )
         if attached is not None:
-            self._conversation.pictures.append(attached.picture)
             self._attached.append(attached)
             self._draw_attached()
             self._field.focus()  # what is typed next is the question

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -465,6 +466,75 @@ async def test_a_picture_that_was_refused_is_let_go_of(
         await pilot.press("enter")
         await eyes.until(pilot, lambda: len(peer.asked) == 2)
         assert peer.asked[1].messages[-1].content == (TextPart("what is it?"),)
+
+
+async def attach(pilot: Pilot[None], eyes: Any, picture: Path) -> None:
+    pilot.app.post_message(Paste(str(picture)))
+    # Its size stands behind it once it is read; what it costs may not be known yet.
+    await eyes.until(pilot, lambda: bool(re.search(rf"{picture.name}  \d", eyes.screen(pilot))))
+    await pilot.press("enter")
+    await eyes.until(pilot, lambda: f"[{picture.name}" in eyes.screen(pilot))
+
+
+def pictures_of(request: ChatRequest) -> list[str]:
+    content = request.messages[-1].content
+    return [part.name for part in content if isinstance(part, ImagePart)]
+
+
+@pytest.mark.parametrize("end", [None, VisionUnsupported("no pictures"), Overloaded("too many")])
+async def test_a_picture_that_is_attached_while_an_answer_comes_goes_with_the_next_question(
+    chat: Chat, peer: FakePeer, eyes: Any, checkout: Path, end: CortexError | None
+) -> None:
+    images = checkout / "tests" / "golden" / "images"
+    async with chat() as pilot:
+        await attach(pilot, eyes, images / "square_96.png")
+        await write(pilot, "what is it?")
+        await eyes.until(pilot, lambda: bool(peer.asked))
+        await attach(pilot, eyes, images / "small_20x14.png")
+        peer.give(*(WHOLE[:2] if end is None else ()), end)
+        await eyes.until(pilot, lambda: "esc Stop" not in eyes.screen(pilot))
+        pilot.app.screen.query_one(MessageField).clear()
+        await write(pilot, "and this?")
+        await eyes.until(pilot, lambda: len(peer.asked) == 2)
+        newer = "small_20x14.png"
+        assert pictures_of(peer.asked[0]) == ["square_96.png"]
+        # What nobody has answered, nor refused for its pictures, is asked again with them.
+        older = ["square_96.png"] if isinstance(end, Overloaded) else []
+        assert pictures_of(peer.asked[1]) == [*older, newer]
+        assert eyes.shown(pilot, "#attached") == ""
+
+
+async def test_a_picture_that_is_attached_before_a_model_is_found_is_not_of_the_question_before(
+    chat: Chat, peer: FakePeer, eyes: Any, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_found = asyncio.Event()
+
+    async def models() -> tuple[ModelInfo, ...]:
+        await is_found.wait()
+        return peer.listed
+
+    monkeypatch.setattr(peer, "models", models)
+    async with chat() as pilot:
+        await write(pilot, "who are you?")
+        await attach(pilot, eyes, checkout / "tests" / "golden" / "images" / "square_96.png")
+        is_found.set()
+        await eyes.until(pilot, lambda: bool(peer.asked))
+        assert pictures_of(peer.asked[0]) == []
+        peer.give(*WHOLE)
+        await eyes.until(pilot, lambda: "ttft" in eyes.screen(pilot))
+        assert "[square_96.png" in eyes.shown(pilot, "#attached")
+
+
+async def test_a_question_that_was_stopped_before_its_answer_gives_its_picture_back(
+    chat: Chat, peer: FakePeer, eyes: Any, checkout: Path
+) -> None:
+    async with chat() as pilot:
+        await attach(pilot, eyes, checkout / "tests" / "golden" / "images" / "square_96.png")
+        await write(pilot, "what is it?")
+        await eyes.until(pilot, lambda: bool(peer.asked))
+        assert eyes.shown(pilot, "#attached") == ""
+        await pilot.press("escape")
+        await eyes.until(pilot, lambda: "[square_96.png" in eyes.shown(pilot, "#attached"))
 
 
 @pytest.mark.parametrize(
