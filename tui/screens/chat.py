@@ -238,7 +238,7 @@ class ChatScreen(FramedScreen):
     def _let_go(self, error: CortexError) -> str:
         """What is done about the pictures, or has to be."""
         if self._conversation.detach():
-            return "the picture is let go of"
+            return "the picture that went with it is let go of"
         # Of a full context it is said anyway that a new conversation begins.
         if self._conversation.shows_pictures and not isinstance(error, ContextLengthExceeded):
             return "the pictures so far go with every prompt: a new conversation begins without"

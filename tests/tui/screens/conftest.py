@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Callable, Generator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from cortex.peer.onlooker.pictures import read_picture
 from cortex.tui.acting import Acting, ReadOnly
 from cortex.tui.app import CortexApp
 from cortex.tui.options import DEFAULT_THEME, Options
+from tests.tui.screens.talking import Chat, FakePeer
 from tests.tui.told import MOMENT
 
 
@@ -174,6 +175,37 @@ def opened(feed: FakeFeed, told: Any, acting: FakeActing) -> Any:
         await _until(pilot, lambda: words in _screen(pilot))
 
     return open
+
+
+@pytest.fixture
+def peer(acting: Any) -> FakePeer:
+    fake = FakePeer()
+
+    @asynccontextmanager
+    async def talk(on_moved: Callable[[str], None]) -> AsyncGenerator[FakePeer]:
+        fake.on_moved = on_moved
+        yield fake
+
+    acting.talk = talk
+    return fake
+
+
+@pytest.fixture
+def chat(make_app: Any, feed: Any, told: Any, eyes: Any, peer: FakePeer) -> Chat:
+    """The chat screen of a dashboard that has seen its fleet."""
+
+    @asynccontextmanager
+    async def open_chat(
+        size: tuple[int, int] = (80, 24), **options: Any
+    ) -> AsyncGenerator[Pilot[None]]:
+        async with make_app(**options).run_test(size=size) as pilot:
+            feed.say(told.fleet([told.peer("atlas", api=FakePeer.name)]))
+            await eyes.until(pilot, lambda: "atlas" in eyes.screen(pilot))
+            await pilot.press("4")
+            await eyes.until(pilot, lambda: "Ask about" in eyes.screen(pilot))
+            yield pilot
+
+    return open_chat
 
 
 _PICTURES = Path(__file__).parent / "pictures"
