@@ -100,7 +100,7 @@ class Place:
     ready_s: float = 0.0
     used_s: float = 0.0
     leaves: LeaveReason | None = None
-    served_first: list[Ticket] = field(default_factory=list[Ticket])
+    served_first: set[Ticket] = field(default_factory=set[Ticket])
     unloads: list[asyncio.Future[bool]] = field(default_factory=list[asyncio.Future[bool]])
     holders: list[Ticket] = field(default_factory=list[Ticket])
     gone: asyncio.Event = field(default_factory=asyncio.Event)

@@ -125,9 +125,7 @@ class Residency:
         *,
         is_forced: bool = False,
     ) -> Place:
-        """Wish for a model until it is ready; it may go at once. Where it was told to go before,
-        and has not begun to, it stays. Raises what its load does.
-        """
+        """Wish for a model until it is ready; it may go at once. Raises what its load does."""
         outcome: asyncio.Future[Place | CortexError] = asyncio.get_running_loop().create_future()
 
         def settle(result: Place | CortexError) -> None:
@@ -135,9 +133,6 @@ class Residency:
                 outcome.set_result(result)
 
         ticket = Ticket(model, on_stage, settle, settle, extent, is_forced=is_forced)
-        there = self.places.of(model.id)
-        if there is not None and there.serves(model, extent):
-            self._unloading.stay(there)
         self.ask(ticket)
         try:
             result = await outcome
@@ -150,24 +145,32 @@ class Residency:
             raise result
         return result
 
+    def keep(self, model: ModelInfo, extent: Extent) -> None:
+        """Where it was told to go, and has not begun to, it stays."""
+        place = self.places.of(model.id)
+        if place is not None and place.serves(model, extent):
+            self._unloading.stay(place)
+            self.look()
+
     def give_back(self, ticket: Ticket) -> None:
         """End a wish, granted or not. Giving back twice does no harm."""
         for place in self.places:
             if ticket in place.holders:
                 place.holders.remove(ticket)
                 place.used_s = self._clock()
+            place.served_first.discard(ticket)
         self._queue.drop(ticket)
         self.look()
 
     async def unload(self, model_id: str, *, is_forced: bool = False) -> bool:
-        """Let a model go, once it is idle or at once, and tell whether it has gone: one that is
-        summoned before it begins to stays. A load that nobody waits for ends at once. Who waits no
-        longer takes that back.
+        """Let a model go, once it is idle or at once, and tell whether it has gone: one that `keep`
+        comes for in time stays. A load that nobody waits for ends at once. Who waits no longer
+        takes that back.
         """
         place = self.places.of(model_id)
         if place is None:
             return True
-        order = self._unloading.order(place)
+        order = self._unloading.order(place, is_forced=is_forced)
         if is_forced and place.state == "ready":
             self._placer.let_go(place, "asked")
         if place.state == "loading" and (is_forced or not self._queue.wants(model_id)):
@@ -267,6 +270,7 @@ class Residency:
                     place.leaves, self._is_stale = misfit, True
             elif self._may_join(ticket, place):
                 self._queue.drop(ticket)
+                place.served_first.discard(ticket)
                 place.holders.append(ticket)
                 ticket.granted_s = self._clock()
                 ticket.on_granted(place)

@@ -62,6 +62,14 @@ class NodeSteering:
             return Planned(None, (Refusal(_NOBODY, None, "away", words),))
         return planned(outcomes)
 
+    def keep(self, wish: LoadWish) -> None:
+        """As the load is ordered, which may be long before it begins: an unload that was ordered
+        earlier, and has not begun, is undone where the model is as it is wished for.
+        """
+        model = self._of_weights(wish.model)
+        if model is not None:
+            self._residency.keep(model, _extent(wish))
+
     async def load(self, wish: LoadWish, on_stage: Callable[[Stage], None]) -> Plan:
         """Return when the model is ready, with the plan as it was carried out.
 
@@ -107,16 +115,15 @@ class NodeSteering:
         self._residency.pin(model_id, is_pinned=is_pinned)
 
     def _extent(self, model: ModelInfo, wish: LoadWish) -> Extent:
-        """Of slots no more than the engine has."""
-        most, wanted = model.context_length, wish.context_tokens or 0
-        if wanted > most:
+        most, extent = model.context_length, _extent(wish)
+        if extent.context_tokens > most:
             steps = f"ask for {most} or less", self._devices.habits.more_context(model)
             raise UnsupportedParameter(
                 f"'{model.id}' has {most} tokens of context at most",
                 "; ".join(filter(None, steps)),
                 param="context",
             )
-        return Extent(wanted, min(wish.num_slots or 0, MAX_SEQUENCES))
+        return extent
 
     def _of_weights(self, weights: ModelId) -> ModelInfo | None:
         models = self._shelf.catalogue.models
@@ -151,6 +158,11 @@ class NodeSteering:
                 None if load_s is None else load_s + found.cost_s,
                 free_bytes=device.free_bytes, is_tight=found.is_tight,
             )  # fmt: skip
+
+
+def _extent(wish: LoadWish) -> Extent:
+    """Of slots no more than the engine has."""
+    return Extent(wish.context_tokens or 0, min(wish.num_slots or 0, MAX_SEQUENCES))
 
 
 def _preference(one: Plan | Refusal) -> tuple[float, ...]:

@@ -17,10 +17,15 @@ class Unloading:
         self._places = places
         self._queue = queue
 
-    def order(self, place: Place) -> asyncio.Future[bool]:
-        """Tells whether it has gone, once it has, or has been ordered to stay."""
-        if place.leaves != "asked":
-            place.leaves, place.served_first = "asked", self._queue.those_for(place.model.id)
+    def order(self, place: Place, *, is_forced: bool) -> asyncio.Future[bool]:
+        """Tells whether it has gone, once it has, or has been ordered to stay. One that is forced
+        waits for nobody, whatever was ordered before.
+        """
+        if is_forced:
+            place.served_first = set()
+        elif not place.unloads:
+            place.served_first = set(self._queue.those_for(place.model.id))
+        place.leaves = "asked"
         order: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         place.unloads.append(order)
         return order
@@ -36,7 +41,7 @@ class Unloading:
     def stay(self, place: Place) -> None:
         """Whatever was ordered before, if it has not begun to go."""
         if place.leaves == "asked" and place.state != "unloading":
-            place.leaves, place.served_first = None, []
+            place.leaves, place.served_first = None, set()
             place.end_unloads(has_gone=False)
 
     def loaded(self, place: Place) -> None:
@@ -46,4 +51,4 @@ class Unloading:
         if not place.unloads:
             place.leaves = None  # called off by who had ordered it; others have come since
         elif place.state == "loading":
-            place.served_first = self._queue.those_for(place.model.id)
+            place.served_first = set(self._queue.those_for(place.model.id))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
 from cortex.engine.stream import Stage
 
 from ..devices.steering import NodeSteering
 from ..errors import RequestNotFound
+from ..fleet.view import PeerView
 from ..jobs import Jobs, Progress
 from ..node import Node
 from ..observing.live import LiveRequest
@@ -65,11 +67,30 @@ class OrderDesk:
         """As an order to load is carried out, by whichever peer can."""
 
         def work(tell: Callable[[Progress], None]) -> Awaitable[Placed]:
-            return wish.load(self._load, tell)
+            return wish.load(self._load_ordered, tell)
 
         key = ("anywhere", wish.order)
         first = wish.hosts[0].node
-        return self._jobs.follow(self._jobs.begin("load", key, wish.model_id, work, first).id)
+        before = {job.id for job in self._jobs.all()}
+        job = self._jobs.begin("load", key, wish.model_id, work, first)
+        host = next((host for host in wish.hosts if host.node == job.host), None)
+        if job.id not in before or host is None:
+            return self._jobs.follow(job.id)
+        if host.is_self:
+            self._steering.keep(_wish(wish.order))
+            return self._jobs.follow(job.id)
+        return self._follow_told(job.id, wish, host)
+
+    async def _follow_told(
+        self, job_id: str, wish: Anywhere, host: PeerView
+    ) -> AsyncGenerator[Job]:
+        """A job under way that is ordered once more; so has its host to hear, which may have been
+        told to unload since.
+        """
+        await wish.tell_again(host)
+        async with aclosing(self._jobs.follow(job_id)) as jobs:
+            async for job in jobs:
+                yield job
 
     def carry_out(self, order: Order) -> AsyncGenerator[Report]:
         """What it comes to, the first of it at once. Who stops reading stops nothing.
@@ -97,6 +118,7 @@ class OrderDesk:
         match order:
             case LoadOrder():
                 work = functools.partial(self._load, order)
+                self._steering.keep(_wish(order))
                 return self._jobs.begin("load", order, self._id_of(order), work)
             case UnloadOrder():
                 work = functools.partial(self._unload, order)
@@ -163,9 +185,13 @@ class OrderDesk:
         return Done()
 
     async def _load(self, order: LoadOrder, tell: Callable[[Progress], None]) -> Placed:
-        extent = order.context_tokens, order.num_slots
-        wish = LoadWish(order.model, None, *extent, is_forced=order.is_forced)
-        return _placed(await self._steering.load(wish, lambda stage: tell(_progress(stage))))
+        load = self._steering.load(_wish(order), lambda stage: tell(_progress(stage)))
+        return _placed(await load)
+
+    async def _load_ordered(self, order: LoadOrder, tell: Callable[[Progress], None]) -> Placed:
+        """Of the fleet, and this peer's turn has come."""
+        self._steering.keep(_wish(order))
+        return await self._load(order, tell)
 
     async def _unload(self, order: UnloadOrder, tell: Callable[[Progress], None]) -> None:
         tell(Progress("unloading"))
@@ -194,6 +220,11 @@ class OrderDesk:
         finally:
             end_watch()
         await self._node.idle()
+
+
+def _wish(order: LoadOrder) -> LoadWish:
+    extent = order.context_tokens, order.num_slots
+    return LoadWish(order.model, None, *extent, is_forced=order.is_forced)
 
 
 def _progress(stage: Stage) -> Progress:

@@ -241,6 +241,7 @@ class Devices(RuleBasedStateMachine):
     @rule(model=st.sampled_from(sorted(SIZES)))
     def summon_and_leave_at_once(self, model: str) -> None:
         made = Client(model, self.now_s).ticket.model
+        self.residency.keep(made, Extent())
         order = self.loop.create_task(self.residency.summon(made, lambda _: None))
         self._settle()
         order.cancel()

@@ -16,7 +16,7 @@ from cortex.engine.fake import FakeConfig
 from cortex.engine.stream import Piece
 from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.config import EvictionConfig
-from cortex.peer.devices.places import Place
+from cortex.peer.devices.places import Extent, Place
 from cortex.peer.errors import JobCancelled
 from cortex.peer.gossip.ids import ModelId
 from cortex.peer.node import Node
@@ -83,9 +83,24 @@ async def test_a_load_that_is_ordered_after_an_unload_has_the_model_stay() -> No
         await ready(residency, loader, "a")
         order = asyncio.create_task(residency.unload("a"))
         await settle()
-        place = await residency.summon(Wish("a").ticket.model, lambda _: None)
+        model = Wish("a").ticket.model
+        residency.keep(model, Extent())
+        place = await residency.summon(model, lambda _: None)
         assert place.state == "ready" and not await order
         assert loader.log == ["load a"]
+
+
+async def test_a_load_under_way_that_is_ordered_again_after_an_unload_has_the_model_stay() -> None:
+    async with by_hand() as (residency, loader):
+        model = Wish("a").ticket.model
+        loading = asyncio.create_task(residency.summon(model, lambda _: None))
+        await settle()
+        order = asyncio.create_task(residency.unload("a"))
+        await settle()
+        residency.keep(model, Extent())
+        assert not await order
+        await load(loader)
+        assert (await loading).state == "ready" and loader.log == ["load a"]
 
 
 async def test_more_of_a_model_that_is_told_to_go_is_loaded_when_that_has_gone() -> None:
@@ -94,6 +109,7 @@ async def test_more_of_a_model_that_is_told_to_go_is_loaded_when_that_has_gone()
         order = asyncio.create_task(residency.unload("a"))
         await settle()
         wider = Wish("a", context_tokens=16).ticket
+        residency.keep(wider.model, wider.extent)
         summoned = asyncio.create_task(residency.summon(wider.model, lambda _: None, wider.extent))
         await settle()
         residency.give_back(busy.ticket)
@@ -138,6 +154,47 @@ async def test_a_load_called_off_too_late_serves_and_stays_for_who_came_meanwhil
         assert loader.log == ["load a", "cancel a"]
 
 
+async def test_those_who_wait_for_a_load_called_off_too_late_are_served_before_an_unload() -> None:
+    async with by_hand() as (residency, loader):
+        called_off = asyncio.create_task(residency.summon(Wish("a").ticket.model, lambda _: None))
+        await settle()
+        called_off.cancel()
+        await settle()
+        waits = Wish("a")
+        residency.ask(waits.ticket)
+        order = asyncio.create_task(residency.unload("a"))
+        await settle()
+        [place] = residency.places
+        assert waits.ticket in place.served_first
+        await load(loader)
+        assert waits.is_granted and not place.served_first
+        residency.give_back(waits.ticket)
+        assert await order
+        assert loader.log == ["load a", "cancel a", "unload a"]
+
+
+@pytest.mark.parametrize("is_told_before", [False, True])
+async def test_a_forced_unload_whose_cancel_comes_too_late_waits_for_nobody(
+    is_told_before: bool,
+) -> None:
+    async with by_hand() as (residency, loader):
+        waits = Wish("a")
+        residency.ask(waits.ticket)
+        await settle()
+        if is_told_before:
+            plain = asyncio.create_task(residency.unload("a"))
+            await settle()
+        order = asyncio.create_task(residency.unload("a", is_forced=True))
+        await settle()
+        await load(loader)
+        assert await order and not waits.is_granted
+        await load(loader)
+        assert waits.is_granted
+        assert loader.log == ["load a", "cancel a", "unload a", "load a"]
+        if is_told_before:
+            assert await plain
+
+
 async def test_an_unload_that_a_later_load_undoes_says_so(
     make_config: Any, memory_children: Any
 ) -> None:
@@ -155,6 +212,7 @@ async def test_an_unload_that_a_later_load_undoes_says_so(
         unloading = asyncio.create_task(node.steering.unload("fake"))
         await settle()
         wish = LoadWish(ModelId(node.stored[0].weights))
+        node.steering.keep(wish)
         assert (await node.steering.load(wish, lambda _: None)).is_there
         with pytest.raises(JobCancelled, match="ordered after this unload"):
             await unloading

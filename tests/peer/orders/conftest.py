@@ -52,6 +52,7 @@ class FakeSteering:
     def __init__(self, node: NodeId) -> None:
         self.node = node
         self.wishes: list[LoadWish] = []
+        self.kept: list[LoadWish] = []
         self.calls: list[tuple[str, str]] = []
         self.wished = asyncio.Event()
         self.goes = asyncio.Event()
@@ -63,6 +64,9 @@ class FakeSteering:
 
     def plan(self, wish: LoadWish) -> Planned:
         return Planned(None if self.refusals else self._plan(wish), self.refusals)
+
+    def keep(self, wish: LoadWish) -> None:
+        self.kept.append(wish)
 
     async def load(self, wish: LoadWish, on_stage: Callable[[Stage], None]) -> Plan:
         self.wishes.append(wish)

@@ -94,6 +94,27 @@ async def test_a_load_that_nobody_waits_for_is_a_job_that_any_peer_tells_of(
         assert len(steering.wishes) == 1
 
 
+@pytest.mark.parametrize("peer", ["atlas", "borea"])
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_a_load_that_is_ordered_again_is_one_job_and_its_host_hears_of_it_again(
+    pair: OpenPair, peer: str, is_named: bool
+):
+    async with pair() as both:
+        host, other = (both.atlas, both.borea)[:: 1 if peer == "atlas" else -1]
+        both.place(host.node)
+        host.goes.clear()
+        body = {"model": "fake", "peer": peer if is_named else None, "wait": False}
+        _, job = await post(both.client, "/models/load", body)
+        await host.wished.wait()
+        before = len(host.kept)
+        _, again = await post(both.client, "/models/load", body)
+        assert again["id"] == job["id"]
+        # What it undoes, an unload for one, is undone where the model is, and nowhere else.
+        assert len(host.kept) == before + 1 and not other.kept
+        assert len(host.wishes) == 1 and not other.wishes
+        host.goes.set()
+
+
 async def test_a_job_says_something_each_second_while_nothing_changes(pair: OpenPair):
     async with pair() as both:
         both.borea.goes.clear()
