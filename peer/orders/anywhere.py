@@ -27,7 +27,6 @@ CallOff = Callable[[Job], Awaitable[object]]
 LoadHere = Callable[[LoadOrder, Tell], Awaitable[Placed]]
 
 _CALL_OFF_S = 1.0
-_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +53,6 @@ class Anywhere:
                     raise
                 said.append((host.name, error))
         raise nowhere(self.model_id, said)
-
-    async def tell_again(self, host: PeerView) -> None:
-        """The host that loads has heard the order once more; whatever it says, its job goes on."""
-        with contextlib.suppress(CortexError, TimeoutError, StopAsyncIteration):
-            async with (
-                asyncio.timeout(_AGAIN_S),
-                aclosing(self.carry_out(host, self.order)) as jobs,
-            ):
-                await anext(jobs)
 
     async def _load_at(self, host: PeerView, tell: Tell) -> Placed:
         job = None

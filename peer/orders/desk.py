@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
 
 from cortex.engine.stream import Stage
 
 from ..devices.steering import NodeSteering
 from ..errors import RequestNotFound
-from ..fleet.view import PeerView
 from ..jobs import Jobs, Progress
 from ..node import Node
 from ..observing.live import LiveRequest
@@ -73,24 +71,10 @@ class OrderDesk:
         first = wish.hosts[0].node
         before = {job.id for job in self._jobs.all()}
         job = self._jobs.begin("load", key, wish.model_id, work, first)
-        host = next((host for host in wish.hosts if host.node == job.host), None)
-        if job.id not in before or host is None:
-            return self._jobs.follow(job.id)
-        if host.is_self:
+        is_here = any(host.is_self and host.node == job.host for host in wish.hosts)
+        if job.id in before and is_here:
             self._steering.keep(_wish(wish.order))
-            return self._jobs.follow(job.id)
-        return self._follow_told(job.id, wish, host)
-
-    async def _follow_told(
-        self, job_id: str, wish: Anywhere, host: PeerView
-    ) -> AsyncGenerator[Job]:
-        """A job under way that is ordered once more; so has its host to hear, which may have been
-        told to unload since.
-        """
-        await wish.tell_again(host)
-        async with aclosing(self._jobs.follow(job_id)) as jobs:
-            async for job in jobs:
-                yield job
+        return self._jobs.follow(job.id)
 
     def carry_out(self, order: Order) -> AsyncGenerator[Report]:
         """What it comes to, the first of it at once. Who stops reading stops nothing.

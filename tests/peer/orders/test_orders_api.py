@@ -94,8 +94,7 @@ async def test_a_load_that_nobody_waits_for_is_a_job_that_any_peer_tells_of(
         assert len(steering.wishes) == 1
 
 
-@pytest.mark.parametrize("peer", ["atlas", "borea"])
-@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize(("peer", "is_named"), [("atlas", True), ("borea", True), ("atlas", False)])
 async def test_a_load_that_is_ordered_again_is_one_job_and_its_host_hears_of_it_again(
     pair: OpenPair, peer: str, is_named: bool
 ):
