@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from io import TextIOWrapper
 from typing import Protocol
 
 from cortex.engine.errors import ContextLengthExceeded, CortexError
@@ -17,7 +18,9 @@ from cortex.peer.talk.conversation import Conversation, may_be_pictures
 from cortex.peer.talk.paths import path_completions
 
 from .chat_commands import NAMES, ChatCommands, Leave, Talk
+from .config import use_utf8_locale
 from .diagnostics import Diagnostics
+from .question import checked_text
 
 PROMPT = "> "
 # Python turns it off as it imports readline; with it a block of lines that is pasted is one prompt.
@@ -53,7 +56,7 @@ def converse(
         for line in _lines(keyboard, diagnostics, is_late):
             try:
                 if line.strip() and not commands.obey(line):
-                    talk.answer(line.strip())
+                    talk.answer(checked_text(line.strip()))
             except KeyboardInterrupt:  # of a command, or of what follows an answer
                 if is_late():
                     raise
@@ -101,6 +104,9 @@ class Terminal:
     def __init__(self, diagnostics: Diagnostics, *, can_edit: bool) -> None:
         self._diagnostics = diagnostics
         self._readline = _load_readline() if can_edit else None
+        # A byte that is no character is told of where a prompt is made of it, and ends no talk.
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")
 
     def line(self) -> str:
         if self._readline is not None:
@@ -120,6 +126,7 @@ class _Readline(Protocol):
 
 
 def _load_readline() -> _Readline | None:
+    use_utf8_locale()
     try:
         import readline
     except ImportError:  # some builds of Python have none
