@@ -88,6 +88,13 @@ def test_a_narrow_terminal_shows_some_of_the_places_and_then_fewer_columns(
     assert where is None or f"  {where}" in line
 
 
+def test_a_terminal_has_room_for_half_as_many_letters_that_are_two_cells_wide() -> None:
+    wide = replace(SMALL, id="\u65e5\u672c\u8a9e" * 6)
+    head, _ = model_table([wide], width=60)
+    assert head.split() == model_table([replace(SMALL, id="x" * 36)], width=60)[0].split()
+    assert head.split() != model_table([replace(SMALL, id="x" * 18)], width=60)[0].split()
+
+
 def test_a_request_is_listed_with_both_its_peers_and_how_far_it_is() -> None:
     prefill = replace(REQUEST, model="qwen3.6")
     queued = replace(REQUEST, id="req_1", peer="atlas", model="", stage="queued")
