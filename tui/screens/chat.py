@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -301,7 +302,7 @@ class ChatScreen(FramedScreen):
         except CortexError as error:
             self.notify(error.message, severity="error", markup=False)
             return
-        width = max((len(model.id) for model in self._models), default=0)
+        width = max((cell_len(model.id) for model in self._models), default=0)
         options = [Option(model_words(model, width), model.id) for model in self._models]
         chosen = await self.app.push_screen_wait(Choice("who answers", options))
         if chosen is not None and chosen != self._conversation.wishes.model:
