@@ -44,6 +44,10 @@ def test_date_is_the_requests_and_not_the_clocks() -> None:
     assert template.render([], now_s=1_700_000_000) == "2023-11-14 22:13"
 
 
+def test_the_requests_clock_claims_no_zone() -> None:
+    assert inline("{{ strftime_now('%Z%z') }}").render([], now_s=1_700_000_000) == ""
+
+
 def test_template_cannot_reach_out_of_its_sandbox() -> None:
     with pytest.raises(InvalidRequest):
         inline("{{ ''.__class__.__mro__[1].__subclasses__() }}").render([], now_s=0)

@@ -27,6 +27,7 @@ from cortex.peer.talk.conversation import SEED_BITS, Conversation, Wishes, may_b
 from cortex.peer.talk.tally import Tally
 from cortex.peer.types import ModelInfo
 from cortex.peer.units import counted, tokens
+from cortex.peer.wall_clock import wall_clock_s
 
 from ..frame import Frame
 from ..model_words import model_words
@@ -179,7 +180,7 @@ class ChatScreen(FramedScreen):
                 prompt,
                 model=model,
                 seed=random.SystemRandom().getrandbits(SEED_BITS),
-                now_s=int(self.frame.now().timestamp()),
+                now_s=wall_clock_s(self.frame.now().timestamp()),
             )
             try:
                 async with aclosing(asked.chat(request)) as events:
