@@ -43,7 +43,7 @@ def rows_taken(text: str, columns: int) -> int | None:
         shown = line.expandtabs(_TAB_CELLS)
         # At the right edge a tabulator stays in its row, and what comes then is there already. How
         # far one goes behind wide letters is not counted here.
-        if "\t" in line and (len(shown) > columns or not line.isascii()):
+        if "\t" in line and (len(shown) > columns or num_cells(line) != len(line)):
             return None
         num_rows += _rows_of_line(shown, columns)
     return num_rows

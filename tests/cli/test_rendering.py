@@ -44,6 +44,7 @@ def test_an_answer_is_left_as_it_was_streamed(text: str) -> None:
         ("x" + "界" * 5, 2),  # the last one does not fit at the edge
         ("a\tb", 1),
         ("a\tbcd", None),
+        ("\u00fc\tb", 1),
         ("\u754c\tb", None),
     ],
 )
