@@ -62,11 +62,11 @@ class ChatTemplate:
         Raises InvalidRequest with the template's own words where it refuses the messages.
         """
         options = options or {}
-        clock = datetime.fromtimestamp(now_s, UTC).replace(tzinfo=None)
         if taken := sorted(_OURS & options.keys()):
             raise InvalidRequest(f"chat_template_kwargs may not hold {taken[0]!r}")
         variables = {**self.variables, "add_generation_prompt": True, **options}
         try:
+            clock = datetime.fromtimestamp(now_s, UTC).replace(tzinfo=None)
             return self._template.render(
                 {
                     **variables,
