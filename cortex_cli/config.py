@@ -7,7 +7,6 @@ with, and what the terminal can do are read here.
 
 from __future__ import annotations
 
-import locale
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -166,18 +165,9 @@ def _supervision(environ: Mapping[str, str], pid: int) -> Supervision | None:
     return Supervision(address, int(silence_us) / 1e6 if is_watched else None)
 
 
-def forbid_colour() -> None:
-    """For the libraries that draw, and look for this themselves."""
-    os.environ["NO_COLOR"] = "1"
-
-
-def use_utf8_locale() -> None:
-    """Where the locale has no letters beyond ASCII, as C and any that this machine lacks: line
-    editing would take their bytes for other keys. It asks the environment before each line.
-    """
-    if locale.setlocale(locale.LC_CTYPE) in ("C", "POSIX"):
-        with suppress(locale.Error):
-            os.environ["LC_ALL"] = locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+def set_variable(name: str, value: str) -> None:
+    """For the libraries that look for it themselves; programs that are started inherit it."""
+    os.environ[name] = value
 
 
 def set_variables(names: Sequence[str]) -> dict[str, str]:

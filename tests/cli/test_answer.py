@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from cortex.cli.diagnostics import Diagnostics
-from cortex.cli.output import Output, align, standard_output
+from cortex.cli.output import Output
 from cortex.cli.progress import ProgressLine
 from cortex.cli.teller import Form, Rendering, Teller
 from cortex.engine.errors import EngineFailed
@@ -35,11 +34,6 @@ PICTURE = ImagePart(b"bytes", "a.png")
 
 
 class Screen(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-class Paper(io.BytesIO):
     def isatty(self) -> bool:
         return True
 
@@ -298,37 +292,3 @@ def test_a_turn_that_was_not_kept_leaves_no_trace() -> None:
     conversation = Conversation(Wishes())
     conversation.ask("one", model="m", seed=1, now_s=2)
     assert len(conversation.ask("two", model="m", seed=1, now_s=2).messages) == 1
-
-
-@pytest.mark.parametrize("encoding", ["iso-8859-1", "euc_jp", "ascii"])
-def test_programs_and_files_get_utf8_whatever_the_locale_is(
-    monkeypatch: pytest.MonkeyPatch, encoding: str
-) -> None:
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe := io.BytesIO(), encoding=encoding))
-    output = standard_output()
-    output.text("\u65e5\u672c gr\u00fc\u00dfe\n")
-    output.json({"answer": "\u65e5\u672c gr\u00fc\u00dfe"})
-    text, told = pipe.getvalue().decode().splitlines()
-    assert text == "\u65e5\u672c gr\u00fc\u00dfe"
-    assert json.loads(told)["answer"] == text
-
-
-def test_a_terminal_is_written_to_in_the_encoding_of_its_locale(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(paper := Paper(), encoding="iso-8859-1"))
-    standard_output().text("\u65e5 gr\u00fc\u00dfe")
-    assert paper.getvalue() == b"? gr\xfc\xdfe"
-
-
-def test_columns_of_letters_that_are_two_cells_wide_stand_below_their_heads() -> None:
-    wide, plain = "\u6771\u4eac/\u65e5\u672c\u8a9e", "caf\u00e9-e\u0301"
-    head, first, second = align(("MODEL", "SIZE"), [(wide, "9"), (plain, "8")], (False, True))
-    assert head == f"MODEL{' ' * 6}  SIZE"
-    assert first == f"{wide}     9"
-    assert second == f"{plain}{' ' * 5}     8"
-
-
-def test_columns_are_aligned_without_trailing_spaces() -> None:
-    lines = align(("A", "LONG"), [("wide cell", "1"), ("x", "")])
-    assert lines == ["A          LONG", "wide cell  1", "x"]
