@@ -115,6 +115,7 @@ class FleetLoop:
             keep=self._keep,
             on_event=self._on_event,
             tell=self.note,
+            hint=self.hint,
         )
         self._publisher = Publisher(self.driver, setup.config.name, setup.addresses, setup.about)
         self.questions = LoadQuestions(self.driver, self._publisher)
@@ -127,7 +128,7 @@ class FleetLoop:
             setup.config,
             sockets.host,
             setup.about.api,
-            hearer(core.members, self.suggest, self.note),
+            hearer(core.members, self.suggest, self.note, self.hint),
         )
         self._errands: Errands | None = None
         self._seeking: Seeking | None = None
@@ -161,6 +162,11 @@ class FleetLoop:
 
     def note(self, text: str, topic: str = "") -> None:
         self._notices.add(self._loop.time(), text, topic)
+        self._lookout.stir()
+
+    def hint(self, text: str, topic: str = "") -> None:
+        """The same of what only strangers say."""
+        self._notices.add(self._loop.time(), text, topic, is_hint=True)
         self._lookout.stir()
 
     def forget(self, topic: str) -> None:
