@@ -21,6 +21,7 @@ from .chat_settings import changed, described
 from .diagnostics import Diagnostics
 from .errors import UsageProblem
 from .model_table import model_table
+from .question import checked_text
 
 _COMMAND = re.compile(r"/([a-z?]+)(?:\s+(.*))?", re.DOTALL)
 _OFF = "off"
@@ -118,7 +119,7 @@ class ChatCommands:
     def system(self, argument: str) -> None:
         conversation = self._talk.conversation
         if argument:
-            text = None if argument == _OFF else argument
+            text = None if argument == _OFF else checked_text(argument, "/system")
             conversation.wishes = replace(conversation.wishes, system=text)
         self._say(f"system: {conversation.wishes.system or 'nothing'}")
 

@@ -165,9 +165,9 @@ def _supervision(environ: Mapping[str, str], pid: int) -> Supervision | None:
     return Supervision(address, int(silence_us) / 1e6 if is_watched else None)
 
 
-def forbid_colour() -> None:
-    """For the libraries that draw, and look for this themselves."""
-    os.environ["NO_COLOR"] = "1"
+def set_variable(name: str, value: str) -> None:
+    """For the libraries that look for it themselves; programs that are started inherit it."""
+    os.environ[name] = value
 
 
 def set_variables(names: Sequence[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from cortex.peer.onlooker.aligning import align
+from cortex.peer.onlooker.cells import num_cells
 
 
 def fitted(
@@ -23,12 +24,12 @@ def fitted(
     columns = {head: tuple(row[at] for row in table) for at, head in enumerate(heads)}
     leaving = [head for head in leave if head in columns]
     lines = _lines(columns, numbers)
-    while width is not None and (too_many := max(map(len, lines)) - width) > 0:
+    while width is not None and (too_many := max(map(num_cells, lines)) - width) > 0:
         if listing in columns:
-            room = max(map(len, columns[listing]), default=0) - too_many
+            room = max(map(num_cells, columns[listing]), default=0) - too_many
             cut = tuple(as_many_as_fit(cell, room) for cell in columns[listing])
             lines = _lines(columns | {listing: cut}, numbers)
-        if max(map(len, lines)) <= width or not leaving:
+        if max(map(num_cells, lines)) <= width or not leaving:
             break
         del columns[leaving.pop(0)]
         lines = _lines(columns, numbers)
@@ -39,7 +40,7 @@ def as_many_as_fit(names: str, room: int) -> str:
     """The first of `a, b, c`, one at least, and how many more there are."""
     known = names.split(", ")
     shown, num_more = names, 0
-    while len(shown) > room and num_more < len(known) - 1:
+    while num_cells(shown) > room and num_more < len(known) - 1:
         num_more += 1
         shown = ", ".join([*known[:-num_more], f"+{num_more}"])
     return shown

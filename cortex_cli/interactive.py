@@ -7,8 +7,10 @@ typed is written to disk: the history that the arrow keys go through ends with t
 from __future__ import annotations
 
 import contextlib
+import locale
 import sys
 from collections.abc import Callable, Iterator
+from io import TextIOWrapper
 from typing import Protocol
 
 from cortex.engine.errors import ContextLengthExceeded, CortexError
@@ -17,7 +19,9 @@ from cortex.peer.talk.conversation import Conversation, may_be_pictures
 from cortex.peer.talk.paths import path_completions
 
 from .chat_commands import NAMES, ChatCommands, Leave, Talk
+from .config import set_variable
 from .diagnostics import Diagnostics
+from .question import checked_text
 
 PROMPT = "> "
 # Python turns it off as it imports readline; with it a block of lines that is pasted is one prompt.
@@ -53,7 +57,7 @@ def converse(
         for line in _lines(keyboard, diagnostics, is_late):
             try:
                 if line.strip() and not commands.obey(line):
-                    talk.answer(line.strip())
+                    talk.answer(checked_text(line.strip()))
             except KeyboardInterrupt:  # of a command, or of what follows an answer
                 if is_late():
                     raise
@@ -99,8 +103,12 @@ class Terminal:
     """
 
     def __init__(self, diagnostics: Diagnostics, *, can_edit: bool) -> None:
+        """Before anything was read from standard input, whose errors cannot be changed later."""
         self._diagnostics = diagnostics
         self._readline = _load_readline() if can_edit else None
+        # A byte that is no character is told of where a prompt is made of it, and ends no talk.
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")
 
     def line(self) -> str:
         if self._readline is not None:
@@ -120,6 +128,7 @@ class _Readline(Protocol):
 
 
 def _load_readline() -> _Readline | None:
+    _use_utf8_locale()
     try:
         import readline
     except ImportError:  # some builds of Python have none
@@ -131,6 +140,16 @@ def _load_readline() -> _Readline | None:
     readline.set_completer(_completer(readline.get_begidx))
     readline.parse_and_bind("tab: complete")
     return readline
+
+
+def _use_utf8_locale() -> None:
+    """Takes C.UTF-8, if the machine has it, where the locale knows ASCII alone: the C locale, or
+    one that is missing here. Line editing would take the bytes of other letters for keys.
+    """
+    if locale.setlocale(locale.LC_CTYPE) in ("C", "POSIX"):
+        with contextlib.suppress(locale.Error):
+            # Line editing asks the environment again before each line.
+            set_variable("LC_ALL", locale.setlocale(locale.LC_CTYPE, "C.UTF-8"))
 
 
 def _completer(begins_at: Callable[[], int]) -> Callable[[str, int], str | None]:

@@ -15,6 +15,7 @@ from cortex.peer.addresses import normalise_address
 from cortex.peer.onlooker.asking import Sight
 from cortex.peer.onlooker.feed import News, Seen
 from cortex.peer.onlooker.pictures import read_picture
+from cortex.tui.moments import local_time
 
 from .last_seen import keep, last_seen, seen_in
 
@@ -58,6 +59,6 @@ def seen_before(cache_dir: Path | None, peer: str | None) -> tuple[Sight, dateti
         return None
     told = dict(seen.fleet.told)
     try:
-        return Sight(told, read_picture(told)), datetime.fromtimestamp(seen.fleet.seen_s)
+        return Sight(told, read_picture(told)), local_time(seen.fleet.seen_s)
     except ValueError:
         return None

@@ -77,7 +77,8 @@ class Output:
 
 
 def standard_output() -> Output:
-    """Standard output, where a character that its encoding lacks is replaced, not fatal.
+    """Standard output: UTF-8 for programs and files, as JSON has to be, whatever the locale is. A
+    character that a terminal's encoding lacks is replaced, not fatal.
 
     Raises OutputFailed where it is closed.
     """
@@ -85,7 +86,9 @@ def standard_output() -> Output:
         raise OutputFailed("cannot write to standard output: it is closed.", "leave out: >&-")
     stream: TextIO = sys.stdout
     if isinstance(stream, TextIOWrapper):
-        stream.reconfigure(errors="replace")
+        stream.reconfigure(
+            encoding=stream.encoding if stream.isatty() else "utf-8", errors="replace"
+        )
     return Output(cast(TextIO, stream))
 
 

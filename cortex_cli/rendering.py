@@ -10,11 +10,13 @@ import io
 import math
 import unicodedata
 
+from cortex.peer.onlooker.cells import joins_syllable, num_cells
 from cortex.peer.talk.markdown import is_marked_up, with_line_breaks
 
 _TAB_CELLS = 8
-# Marks that join others, and signs that nobody sees: how many cells they take is anybody's guess.
-_UNCERTAIN = frozenset({"Mn", "Mc", "Me", "Cf", "Co", "Cn", "Sk"})
+# Marks that join others, and signs that nobody sees: how many cells they take is anybody's guess,
+# and whether a separator of lines or paragraphs begins a row.
+_UNCERTAIN = frozenset({"Mn", "Mc", "Me", "Cf", "Co", "Cn", "Sk", "Zl", "Zp"})
 _BACK_AND_ERASE = "\x1b[J"
 
 
@@ -34,13 +36,14 @@ def replacement(text: str, columns: int, lines: int, *, has_colour: bool) -> str
 
 def rows_taken(text: str, columns: int) -> int | None:
     """How many rows of a terminal it takes, the one with the cursor included; None if unsure."""
-    if any(unicodedata.category(char) in _UNCERTAIN for char in text if not char.isascii()):
+    if any(map(_is_uncertain, text)):
         return None
     num_rows = 0
     for line in text.split("\n"):
         shown = line.expandtabs(_TAB_CELLS)
-        # At the right edge a tabulator stays in its row, and what comes then is there already.
-        if "\t" in line and len(shown) > columns:
+        # At the right edge a tabulator stays in its row, and what comes then is there already. How
+        # far one goes behind wide letters is not counted here.
+        if "\t" in line and (len(shown) > columns or num_cells(line) != len(line)):
             return None
         num_rows += _rows_of_line(shown, columns)
     return num_rows
@@ -59,12 +62,18 @@ def render(text: str, columns: int, *, has_colour: bool) -> str:
     return file.getvalue()
 
 
+def _is_uncertain(char: str) -> bool:
+    if char.isascii():
+        return False
+    return unicodedata.category(char) in _UNCERTAIN or joins_syllable(char)
+
+
 def _rows_of_line(line: str, columns: int) -> int:
     if line.isascii():
         return max(1, math.ceil(len(line) / columns))
     rows, used = 1, 0
     for char in line:
-        cells = 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
+        cells = num_cells(char)
         if used + cells > columns:
             rows, used = rows + 1, 0
         used += cells

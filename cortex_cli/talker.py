@@ -26,6 +26,7 @@ from cortex.peer.talk.conversation import SEED_BITS, Conversation
 from cortex.peer.talk.pictures import read_picture
 from cortex.peer.talk.tally import Tally
 from cortex.peer.types import ModelInfo
+from cortex.peer.wall_clock import wall_clock_s
 
 from .backends import choose_backend
 from .bridge import Bridge, bridge
@@ -70,7 +71,8 @@ class Talker:
         One that was interrupted, or broke off, is remembered as far as it came.
         """
         seed = random.SystemRandom().getrandbits(SEED_BITS)
-        request = self.conversation.ask(prompt, model=self.model, seed=seed, now_s=int(time.time()))
+        now_s = wall_clock_s(time.time())
+        request = self.conversation.ask(prompt, model=self.model, seed=seed, now_s=now_s)
         progress = ProgressLine(self.diagnostics, time.monotonic)
         teller = Teller(
             self.output,

@@ -101,10 +101,9 @@ class AnswerText:
         """What was held back, at an end that is the model's own or, `is_cut`, is not."""
         if self.is_stopped:
             return ()
-        deltas = (
-            *self._parser.push(self._detokenizer.flush()),
-            *self._parser.end(is_cut=is_cut),
-        )
+        # What is cut inside a character ends before it; a model that ends there wrote no character.
+        unfinished = "" if is_cut else self._detokenizer.flush()
+        deltas = (*self._parser.push(unfinished), *self._parser.end(is_cut=is_cut))
         told = (*self._take_echo(), *self._until_stop(deltas))
         return told if self.is_stopped else (*told, *_words(self._scanner.flush()))
 

@@ -1,8 +1,8 @@
 """A model's chat template: messages to the one string that the model reads.
 
 Templates come with the weights and are run in jinja's sandbox, with the filters and functions that
-published templates rely on. The clock is the request's, so that a prompt is the same wherever it is
-made. Knows nothing of tokens, of requests, or of who wrote what it renders.
+published templates rely on. The clock is the request's, and knows no zone, so that a prompt is the
+same wherever it is made. Knows nothing of tokens, of requests, or of who wrote what it renders.
 """
 
 from __future__ import annotations
@@ -66,12 +66,13 @@ class ChatTemplate:
             raise InvalidRequest(f"chat_template_kwargs may not hold {taken[0]!r}")
         variables = {**self.variables, "add_generation_prompt": True, **options}
         try:
+            clock = datetime.fromtimestamp(now_s, UTC).replace(tzinfo=None)
             return self._template.render(
                 {
                     **variables,
                     "messages": messages,
                     "tools": list(tools) or None,
-                    "strftime_now": datetime.fromtimestamp(now_s, UTC).strftime,
+                    "strftime_now": clock.strftime,
                     "raise_exception": _raise_exception,
                 }
             )

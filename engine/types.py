@@ -200,8 +200,10 @@ class ChatRequest(_OfRequest, frozen=True):
     """One question to one model, the same whichever dialect it came in.
 
     The ingress fixes everything an answer depends on before the request leaves it: `seed` and
-    `now_s` (Unix seconds, for templates that print the date) are always set, so that another
-    peer given the same request and the tokens so far makes the same next token.
+    `now_s` (for templates that print the date) are always set, so that another peer given the same
+    request and the tokens so far makes the same next token. `now_s` counts seconds since 1970 as
+    the clock on the ingress's wall does: the date is that of the people there, and no host need
+    know their zone.
     `template_kwargs` is the JSON text of an object handed to the chat template.
     `max_tokens` None means what the context leaves. `raw` is a prompt in place of `messages`.
     `num_choices` answers are made, each from a seed of its own. `top_logprobs` None asks for no

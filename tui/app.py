@@ -31,6 +31,7 @@ from .acting import Acting
 from .frame import Frame
 from .look import Look
 from .messages import FleetNews
+from .moments import local_now
 from .mouse import Mouse
 from .options import FASTEST_S, SLOWEST_S, Options
 from .screens.fleet import SIDE_CELLS
@@ -86,7 +87,7 @@ class CortexApp(App[None]):
         source: Source,
         acting: Acting,
         options: Options,
-        now: Callable[[], datetime] = datetime.now,
+        now: Callable[[], datetime] = local_now,
         before: tuple[Sight, datetime] | None = None,
     ) -> None:
         """What was seen `before`, and when, is shown until a peer answers."""

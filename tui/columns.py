@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from rich.cells import cell_len, set_cell_size
+
 from .look import Look
 
 T = TypeVar("T")
@@ -91,6 +93,6 @@ def plain(words: Callable[[T], str]) -> Callable[[T, Look, int], Cell]:
 
 def fit(text: str, num_cells: int, look: Look) -> str:
     """Cut, and marked as cut."""
-    if len(text) <= num_cells:
+    if cell_len(text) <= num_cells:
         return text
-    return text[: num_cells - 1] + ("~" if look.is_ascii else "…")
+    return set_cell_size(text, num_cells - 1) + ("~" if look.is_ascii else "…")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
+
 from cortex.peer.onlooker import model_wording as wording
 from cortex.peer.onlooker.model_rows import ModelRow, ModelWord
 from cortex.peer.onlooker.pictures import PeerWord
@@ -28,7 +30,7 @@ def _name(row: ModelRow, look: Look, num_cells: int) -> Cell:
     name, at, weights = row.model.id.rpartition("@")
     if not name:
         return Cell(fit(row.model.id, num_cells, look))
-    return Cell(fit(name, num_cells - len(at + weights), look) + at + weights)
+    return Cell(fit(name, num_cells - cell_len(at + weights), look) + at + weights)
 
 
 def _state(row: ModelRow, look: Look, num_cells: int) -> Cell:

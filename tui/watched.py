@@ -18,7 +18,7 @@ from cortex.peer.onlooker.feed import Lost, News, Seen
 from cortex.peer.onlooker.happenings import Happening
 from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
 
-from .moments import moment
+from .moments import local_time, moment
 
 _MAX_EVENTS = 200
 NUM_SAMPLES = 60
@@ -105,7 +105,7 @@ class Watched:
         self.address, self.lost = news.address, None
 
     def _tell(self, happening: Happening) -> None:
-        when = datetime.fromtimestamp(happening.time_s)
+        when = local_time(happening.time_s)
         self._note(f"{happening.peer}  {happening.text}", when)
 
     def _note(self, words: str, when: datetime) -> None:

@@ -156,6 +156,8 @@ def chat(
     With neither, at a terminal: a conversation. A running peer of this machine answers; where
     there is none, this command computes by itself, on the CPU. So it does where --models,
     --engine or another option about the engine is typed without --peer.
+
+    With TERM=dumb an answer is printed once and nothing is drawn in place: for ears.
     """
     from cortex.peer.talk.conversation import Wishes
 

@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler
 from cortex.engine.errors import CortexError, InternalError
 
 from ..bounds.allowance import Allowances
-from ..bounds.places import places_elsewhere
+from ..bounds.places import places_of_fleet
 from ..member import Member
 from ..node import Node
 from ..release import own_release
@@ -78,7 +78,7 @@ def make_app(node: Node, member: Member) -> web.Application:
     app[ALLOWANCES] = Allowances(
         lambda: node.config,
         time.monotonic,
-        lambda: node.num_places + places_elsewhere(member.fleet.view),
+        lambda: places_of_fleet(node.num_places, member.fleet.view, node.config.max_live_requests),
     )
     metrics.set_up(app, node, member.fleet)
     onlookers.set_up(app)

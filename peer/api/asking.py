@@ -24,6 +24,7 @@ from ..bounds.request_size import check_size
 from ..dialects.asked import Arrival, Asked, Dialect, Teller
 from ..dialects.routing import header_key
 from ..heavy import off_loop
+from ..wall_clock import utc_offset_s
 from .access import API_KEY, is_member
 from .answered_by import headers_of
 from .answers import gather
@@ -77,13 +78,15 @@ async def _parsed(parse: Callable[[bytes, Arrival], T], body: bytes, arrival: Ar
 
 
 def _arrival_of(request: web.Request) -> Arrival:
+    now_s = int(time.time())
     return Arrival(
-        int(time.time()),
+        now_s,
         secrets.randbits(63),
         secrets.token_hex(12),
         header_key(request.headers),
         request[TERMS].limits,
         request.app[FINGERPRINT],
+        utc_offset_s(now_s),
     )
 
 

@@ -22,9 +22,9 @@ from .errors import ToldError
 class Arrival:
     """What the ingress fixes when a body arrives, so that its answer depends on nothing else.
 
-    `random_seed` is taken where the client sent no seed, `id_hex` becomes part of the reply's id,
-    and `routing_key` is what the headers say of the conversation. `fingerprint` names the program
-    that answers.
+    `now_s` is the Unix time. `random_seed` is taken where the client sent no seed, `id_hex` becomes
+    part of the reply's id, and `routing_key` is what the headers say of the conversation.
+    `fingerprint` names the program that answers.
     """
 
     now_s: int
@@ -33,6 +33,12 @@ class Arrival:
     routing_key: str = ""
     limits: Limits = field(default_factory=Limits)
     fingerprint: str = ""
+    utc_offset_s: int = 0
+
+    @property
+    def wall_clock_s(self) -> int:
+        """What a ChatRequest calls now."""
+        return self.now_s + self.utc_offset_s
 
 
 @dataclass(frozen=True, slots=True)

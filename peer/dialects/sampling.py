@@ -136,7 +136,7 @@ def read_request(body: DecoderFields, arrival: Arrival, **more: Any) -> ChatRequ
     return ChatRequest(
         model=body.model,
         seed=read_seed(body.seed, arrival.random_seed),
-        now_s=arrival.now_s,
+        now_s=arrival.wall_clock_s,
         sampling=SamplingWish(
             temperature=body.temperature,
             top_k=read_top_k(body.top_k),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .cells import num_cells
+
 
 def align(
     head: Sequence[str], rows: Iterable[Sequence[str]], are_numbers: Sequence[bool] = ()
@@ -13,12 +15,17 @@ def align(
     Columns of numbers end at their right edge.
     """
     table = [list(head), *(list(row) for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    widths = [max(num_cells(row[column]) for row in table) for column in range(len(head))]
     to_right = (*are_numbers, *(False for _ in head[len(are_numbers) :]))
     return [
         "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
+            _padded(cell, width, to_right=right)
             for cell, width, right in zip(row, widths, to_right, strict=True)
         ).rstrip()
         for row in table
     ]
+
+
+def _padded(cell: str, width: int, *, to_right: bool) -> str:
+    padding = " " * (width - num_cells(cell))
+    return padding + cell if to_right else cell + padding

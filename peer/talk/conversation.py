@@ -74,7 +74,9 @@ class Conversation:
         return had_pictures
 
     def ask(self, prompt: str, *, model: str, seed: int, now_s: int) -> ChatRequest:
-        """The request for the next answer; pictures stand before the words about them."""
+        """The request for the next answer; pictures stand before the words about them. `now_s` is
+        what the clock on the wall says.
+        """
         self.unanswered = prompt
         wishes, content = self.wishes, (*self.pictures, TextPart(prompt))
         opening = () if wishes.system is None else (Message("system", (TextPart(wishes.system),)),)

@@ -104,7 +104,7 @@ class Terminal:
         self._num_seen = 0
 
     def press(self, keys: str) -> None:
-        os.write(self._screen, keys.encode())
+        os.write(self._screen, keys.encode(errors="surrogateescape"))
 
     def wait_for_quiet(self) -> None:
         """Read until nothing more comes: line editing is deaf to ctrl-c while it draws."""

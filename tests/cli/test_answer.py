@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cortex.cli.diagnostics import Diagnostics
-from cortex.cli.output import Output, align
+from cortex.cli.output import Output
 from cortex.cli.progress import ProgressLine
 from cortex.cli.teller import Form, Rendering, Teller
 from cortex.engine.errors import EngineFailed
@@ -292,8 +292,3 @@ def test_a_turn_that_was_not_kept_leaves_no_trace() -> None:
     conversation = Conversation(Wishes())
     conversation.ask("one", model="m", seed=1, now_s=2)
     assert len(conversation.ask("two", model="m", seed=1, now_s=2).messages) == 1
-
-
-def test_columns_are_aligned_without_trailing_spaces() -> None:
-    lines = align(("A", "LONG"), [("wide cell", "1"), ("x", "")])
-    assert lines == ["A          LONG", "wide cell  1", "x"]

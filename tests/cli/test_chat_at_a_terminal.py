@@ -116,6 +116,49 @@ def test_lines_that_are_pasted_are_one_prompt(
     assert "\x1b[?2004l" in left
 
 
+@pytest.mark.parametrize("locale", ["C", "xx_XX.UTF-8"])
+def test_every_letter_can_be_typed_where_the_locale_is_plain_or_missing(
+    at_terminal: OpenTerminal,
+    replies: WriteScript,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    locale: str,
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    terminal = at_terminal("chat", *replies("first reply"))
+    terminal.wait_for("> ")
+    terminal.press("gr\u00fc\u00df\x7f\u00dfe \u65e5\u672c\n")
+    terminal.wait_for("first reply\r\n")
+    terminal.wait_for("> ")
+    terminal.press(f"/save {tmp_path / 'said'}\n")
+    terminal.wait_for("1 turn in ")
+    terminal.press("/quit\n")
+    assert terminal.wait_for_end() == 0
+    assert "gr\u00fc\u00dfe \u65e5\u672c\n" in (tmp_path / "said").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("piped_stdout", [False, True])
+def test_bytes_that_are_no_text_are_told_of_and_the_conversation_goes_on(
+    at_terminal: OpenTerminal,
+    replies: WriteScript,
+    monkeypatch: pytest.MonkeyPatch,
+    piped_stdout: bool,
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    terminal = at_terminal("chat", *replies("first reply"), piped_stdout=piped_stdout)
+    terminal.wait_for("> ")
+    for line in ("gr\udcfc\udcdfe\n", "/system gr\udcfc\udcdfe\n"):
+        terminal.press(line)
+        terminal.wait_for("is not valid UTF-8.")
+        terminal.wait_for("> ")
+    terminal.press("one\n")
+    terminal.wait_for("> ")
+    terminal.press("/stats\n")
+    terminal.wait_for("1 answer")
+    terminal.press("/quit\n")
+    assert terminal.wait_for_end() == 0
+
+
 def test_ctrl_c_in_a_conversation_stops_the_answer_and_not_the_conversation(
     at_terminal: OpenTerminal, replies: WriteScript
 ) -> None:

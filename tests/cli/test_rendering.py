@@ -25,6 +25,8 @@ def test_an_answer_of_one_row_is_taken_back_without_going_up() -> None:
         "It is 12.40.",
         "one\n" * 30 + "**two**",  # higher than the screen
         "**e\u0301**",  # terminals disagree about how wide that is
+        "**\u1112\u1161\u11ab**",  # Korean letter by letter, which most terminals put together
+        "**one\u2028two**",
     ],
 )
 def test_an_answer_is_left_as_it_was_streamed(text: str) -> None:
@@ -42,6 +44,8 @@ def test_an_answer_is_left_as_it_was_streamed(text: str) -> None:
         ("x" + "界" * 5, 2),  # the last one does not fit at the edge
         ("a\tb", 1),
         ("a\tbcd", None),
+        ("\u00fc\tb", 1),
+        ("\u754c\tb", None),
     ],
 )
 def test_rows_are_counted_as_a_terminal_of_ten_columns_breaks_them(

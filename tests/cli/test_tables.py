@@ -1,4 +1,4 @@
-"""What `cortex models` and `cortex ps` print, at every width."""
+"""What `cortex models` and `cortex ps` print, at every width, and the columns of any table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from cortex.cli.model_table import model_table
 from cortex.cli.request_table import request_table
+from cortex.peer.onlooker.aligning import align
 from cortex.peer.onlooker.request_pictures import RequestPicture
 from cortex.peer.types import ModelInfo, Whereabouts
 
@@ -88,6 +89,13 @@ def test_a_narrow_terminal_shows_some_of_the_places_and_then_fewer_columns(
     assert where is None or f"  {where}" in line
 
 
+def test_a_terminal_has_room_for_half_as_many_letters_that_are_two_cells_wide() -> None:
+    wide = replace(SMALL, id="\u65e5\u672c\u8a9e" * 6)
+    head, _ = model_table([wide], width=60)
+    assert head.split() == model_table([replace(SMALL, id="x" * 36)], width=60)[0].split()
+    assert head.split() != model_table([replace(SMALL, id="x" * 18)], width=60)[0].split()
+
+
 def test_a_request_is_listed_with_both_its_peers_and_how_far_it_is() -> None:
     prefill = replace(REQUEST, model="qwen3.6")
     queued = replace(REQUEST, id="req_1", peer="atlas", model="", stage="queued")
@@ -116,3 +124,16 @@ def test_a_request_is_listed_with_both_its_peers_and_how_far_it_is() -> None:
 )
 def test_a_narrow_terminal_keeps_the_id_and_the_stage(width: int, heads: str) -> None:
     assert request_table([REQUEST], width=width)[0].split() == heads.split()
+
+
+def test_columns_of_letters_that_are_two_cells_wide_stand_below_their_heads() -> None:
+    wide, plain = "\u6771\u4eac/\u65e5\u672c\u8a9e", "caf\u00e9-e\u0301"
+    head, first, second = align(("MODEL", "SIZE"), [(wide, "9"), (plain, "8")], (False, True))
+    assert head == f"MODEL{' ' * 6}  SIZE"
+    assert first == f"{wide}     9"
+    assert second == f"{plain}{' ' * 5}     8"
+
+
+def test_columns_are_aligned_without_trailing_spaces() -> None:
+    lines = align(("A", "LONG"), [("wide cell", "1"), ("x", "")])
+    assert lines == ["A          LONG", "wide cell  1", "x"]

@@ -72,6 +72,26 @@ def begun(deltas: Sequence[Delta]) -> list[ToolCallBegin]:
     return [delta for delta in deltas if isinstance(delta, ToolCallBegin)]
 
 
+@pytest.mark.parametrize(
+    "place", ["", "hm\n</think>\n\n", '</think><tool_call>{"name": "f", "arguments": {"a": "']
+)
+def test_an_answer_that_is_cut_inside_a_character_ends_before_it(place: str) -> None:
+    letters = "\u65e5\u672c \U0001f642"
+    token_ids = _TOKENIZER.encode(place + letters)
+    begun_at = len(_TOKENIZER.encode(place))
+    assert len(token_ids) - begun_at == len(letters.encode())
+    for end in range(begun_at, len(token_ids)):
+        deltas, _ = play(prompt(), token_ids[:end], (), is_cut=True)
+        told = "".join(d.text for d in deltas if not isinstance(d, ToolCallBegin | ToolCallEnd))
+        assert "\ufffd" not in told
+
+
+def test_a_model_that_ends_inside_a_character_wrote_none() -> None:
+    token_ids = _TOKENIZER.encode("</think>so \u65e5")[:-1]
+    deltas, _ = play(prompt(), token_ids, ())
+    assert words(deltas) == "so \ufffd"
+
+
 def test_an_answer_is_told_in_its_parts() -> None:
     deltas, answer = say(prompt(), _ANSWER)
     assert thoughts(deltas) == "hm"

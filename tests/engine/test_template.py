@@ -44,6 +44,16 @@ def test_date_is_the_requests_and_not_the_clocks() -> None:
     assert template.render([], now_s=1_700_000_000) == "2023-11-14 22:13"
 
 
+def test_the_requests_clock_claims_no_zone() -> None:
+    assert inline("{{ strftime_now('%Z%z') }}").render([], now_s=1_700_000_000) == ""
+
+
+@pytest.mark.parametrize("now_s", [1_700_000_000_000, 1 << 80])
+def test_a_clock_that_no_calendar_has_is_the_clients_not_a_crash(now_s: int) -> None:
+    with pytest.raises(InvalidRequest, match="chat template"):
+        inline("a").render([], now_s=now_s)
+
+
 def test_template_cannot_reach_out_of_its_sandbox() -> None:
     with pytest.raises(InvalidRequest):
         inline("{{ ''.__class__.__mro__[1].__subclasses__() }}").render([], now_s=0)

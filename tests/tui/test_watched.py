@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from cortex.peer.onlooker.asking import Sight
 from cortex.peer.onlooker.feed import Seen
 from cortex.peer.onlooker.happenings import Happening
 from cortex.peer.onlooker.pictures import read_picture
+from cortex.tui.moments import local_time
 from cortex.tui.watched import Watched
 
 
@@ -23,7 +28,8 @@ def test_an_address_that_begins_or_ends_another_is_not_taken_for_it(told: Any) -
 
 
 def test_what_happened_before_midnight_is_told_with_its_day_and_its_time(told: Any) -> None:
-    before, after = datetime(2026, 11, 22, 23, 59, 8), datetime(2026, 11, 23, 0, 1)
+    days = datetime(2026, 11, 22, 23, 59, 8), datetime(2026, 11, 23, 0, 1)
+    before, after = (day.astimezone() for day in days)
     fleet, watched = told.fleet([told.peer("atlas")]), Watched(before)
     for when in (before, after):
         one = Happening(when.timestamp(), "atlas", "unloaded", "m", f"unloaded at {when:%H:%M}")
@@ -32,3 +38,25 @@ def test_what_happened_before_midnight_is_told_with_its_day_and_its_time(told: A
         "00:01:00  atlas  unloaded at 00:01",
         "Nov 22 23:59:08  atlas  unloaded at 23:59",
     ]
+
+
+@pytest.fixture
+def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as here:
+        here.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_berlin")
+def test_in_the_hour_that_comes_twice_the_newest_is_first_and_ages_are_true(told: Any) -> None:
+    turned_s = datetime(2026, 10, 25, 1, 0, tzinfo=UTC).timestamp()
+    before, after = local_time(turned_s - 60), local_time(turned_s + 60)
+    fleet, watched = told.fleet([told.peer("atlas")]), Watched(before)
+    for when, words in ((before, "loaded"), (after, "unloaded")):
+        one = Happening(when.timestamp(), "atlas", "loaded", "m", words)
+        watched.hear(Seen("here", Sight(fleet, read_picture(fleet), one)), when)
+    assert [*watched.events(after)] == ["02:01:00  atlas  unloaded", "02:59:00  atlas  loaded"]
+    assert watched.seen is not None
+    assert (watched.seen - before).total_seconds() == 120

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 GIB = 1024**3
-MOMENT = datetime(2026, 11, 21, 14, 2, 25)
+MOMENT = datetime(2026, 11, 21, 14, 2, 25).astimezone()
 
 
 def model(id: str, **changes: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -26,6 +27,7 @@ from cortex.peer.talk.conversation import SEED_BITS, Conversation, Wishes, may_b
 from cortex.peer.talk.tally import Tally
 from cortex.peer.types import ModelInfo
 from cortex.peer.units import counted, tokens
+from cortex.peer.wall_clock import wall_clock_s
 
 from ..frame import Frame
 from ..model_words import model_words
@@ -182,7 +184,7 @@ class ChatScreen(FramedScreen):
                 prompt,
                 model=model,
                 seed=random.SystemRandom().getrandbits(SEED_BITS),
-                now_s=int(self.frame.now().timestamp()),
+                now_s=wall_clock_s(self.frame.now().timestamp()),
             )
             try:
                 async with aclosing(asked.chat(request)) as events:
@@ -307,7 +309,7 @@ class ChatScreen(FramedScreen):
         except CortexError as error:
             self.notify(error.message, severity="error", markup=False)
             return
-        width = max((len(model.id) for model in self._models), default=0)
+        width = max((cell_len(model.id) for model in self._models), default=0)
         options = [Option(model_words(model, width), model.id) for model in self._models]
         chosen = await self.app.push_screen_wait(Choice("who answers", options))
         if chosen is not None and chosen != self._conversation.wishes.model:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -132,8 +133,8 @@ class FramedScreen(Screen[None]):
         if self._paused is not None:
             right = f"PAUSED {age((now - self._paused).total_seconds())}  {right}"
         room = max(self.size.width - len(right), 0)
-        left = _as_many_as_fit(f" cortex{self.frame.look.dot}", words, room)
-        self.text("#title").update(Text(f"{left:<{room}}{right}", no_wrap=True))
+        left = title_line(f" cortex{self.frame.look.dot}", words, room)
+        self.text("#title").update(Text(left + right, no_wrap=True))
 
     def _draw_empty(self, now: datetime) -> None:
         watched = self.frame.watched
@@ -177,7 +178,8 @@ def _stale(watched: Watched, seen: datetime, now: datetime) -> str:
     return f"lost {watched.address}, {again} (last data {seen:%H:%M:%S}, {since} ago)"
 
 
-def _as_many_as_fit(beginning: str, words: list[str], room: int) -> str:
-    while words and len(beginning + "  ".join(words)) >= room:
+def title_line(beginning: str, words: list[str], num_cells: int) -> str:
+    """So many cells, with as many of the words as fit."""
+    while words and cell_len(beginning + "  ".join(words)) >= num_cells:
         words = words[:-1]
-    return (beginning + "  ".join(words))[:room]
+    return set_cell_size(beginning + "  ".join(words), num_cells)

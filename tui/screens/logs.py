@@ -22,7 +22,7 @@ from cortex.peer.units import counted
 
 from ..frame import Frame
 from ..log_book import MAX_LINES, Entry, LogBook
-from ..moments import moment
+from ..moments import local_time, moment
 from ..widgets.log_lines import LogLines
 from .filtered import FilteredScreen
 
@@ -171,7 +171,7 @@ class LogsScreen(FilteredScreen):
         style = _PEER_STYLES[self._names.index(entry.peer) % len(_PEER_STYLES)]
         width = min(max(map(len, self._names)), 14)
         text = self._plain(line.text)
-        at = moment(datetime.fromtimestamp(line.time_s), self.frame.now())
+        at = moment(local_time(line.time_s), self.frame.now())
         words = Text(f"{at} ", style="dim")
         words.append(f"{line.level:<7} ", self._level_style(line))
         words.append(f"{self._plain(entry.peer)[:width]:<{width}} ", style)

@@ -26,7 +26,7 @@ from cortex.peer.units import counted
 
 from ..frame import Frame
 from ..model_table import MODELS
-from ..moments import moment
+from ..moments import local_time, moment
 from ..widgets.keys_line import OWN
 from .asking_screen import AskingScreen
 from .choice import Choice, Option
@@ -162,7 +162,7 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
 
 
 def _logged(line: LogLine, now: datetime) -> str:
-    return f"{moment(datetime.fromtimestamp(line.time_s), now)}  {line.level}  {line.text}"
+    return f"{moment(local_time(line.time_s), now)}  {line.level}  {line.text}"
 
 
 def _ways_out(place: WarmPicture) -> list[Option[tuple[str, bool]]]:

@@ -21,7 +21,7 @@ from cortex.peer.units import age
 from ..closely import Closely
 from ..frame import Frame
 from ..look import Look
-from ..moments import moment
+from ..moments import local_time, moment
 from ..watched import Course
 from ..widgets.detail import detail
 from ..widgets.keys_line import OWN
@@ -123,5 +123,5 @@ def _events(close: PeerDetail, now: datetime) -> Iterator[Text]:
         yield Text("")
         yield Text("lately", style="bold")
     for event in reversed(close.events):
-        when = datetime.fromtimestamp(event.time_s)
+        when = local_time(event.time_s)
         yield Text(f"{moment(when, now)}  ", style="dim").append(event.text, style="not dim")

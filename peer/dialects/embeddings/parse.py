@@ -47,7 +47,7 @@ def parse_embeddings(body: bytes, arrival: Arrival) -> AskedEmbeddings:
             model=asked.model,
             messages=(),
             seed=0,
-            now_s=arrival.now_s,
+            now_s=arrival.wall_clock_s,
             routing_key=routing_key,
             raw=raw,
             vector=VectorWish(asked.dimensions, path),

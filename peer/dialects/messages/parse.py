@@ -57,7 +57,7 @@ def _read_prompt(asked: PromptBody, arrival: Arrival, **more: Any) -> ChatReques
         model=asked.model,
         messages=read_messages(asked, arrival.limits),
         seed=arrival.random_seed,
-        now_s=arrival.now_s,
+        now_s=arrival.wall_clock_s,
         tools=offered.tools,
         tool_choice=offered.choice,
         parallel_tool_calls=offered.is_parallel,

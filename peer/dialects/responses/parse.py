@@ -45,7 +45,7 @@ def parse_response(
         model=asked.model,
         messages=read_messages(asked.instructions or "", items, toolbox, arrival.limits),
         seed=sampling.read_seed(asked.seed, arrival.random_seed),
-        now_s=arrival.now_s,
+        now_s=arrival.wall_clock_s,
         sampling=_read_sampling(asked),
         tools=() if choice.mode == "none" else toolbox.tools,
         tool_choice=choice,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from cortex.engine.errors import EngineFailed
 from cortex.engine.fake import FakeConfig
 from cortex.engine.stream import TextDelta
-from cortex.engine.types import RawText, Tool
+from cortex.engine.types import RawText, SamplingWish, Tool
 from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostSilent
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.observing.live import LiveRequest
@@ -61,6 +61,16 @@ async def test_nothing_of_any_answer_is_lost_doubled_or_torn(
             assert await listen(fleet, ask(**fields)) == undisturbed, num_events
             if len(fleet.hops.asked) == 1:
                 break
+
+
+async def test_every_host_is_asked_for_the_same_draws_by_the_same_clock(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    request = ask(seed=7, now_s=1_700_000_000, sampling=SamplingWish(temperature=0.9, top_p=0.8))
+    async with open_fleet(4) as fleet:
+        fleet.hops.deaths = [0, 7, 9]
+        await listen(fleet, request)
+        assert fleet.hops.requests == [request] * 4
 
 
 async def test_calls_and_reasoning_go_on_in_the_middle(open_fleet: Any, listen: Any, ask: Any):

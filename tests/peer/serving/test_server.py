@@ -257,21 +257,6 @@ async def test_a_preload_that_fails_is_told_and_the_peer_serves_on(
         assert await running == signal.SIGTERM
 
 
-async def test_stream_speaks_every_second_before_its_first_token(make_config: MakeConfig):
-    config = make_config(fake_token_interval_ms=2000)
-    body = {"model": "fake", "messages": QUESTION, "max_tokens": 1, "stream": True}
-    async with asyncio.timeout(DEADLINE_S), serving(config) as server:
-        url = f"http://{server.address}/v1/chat/completions"
-        async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
-            comments: list[bytes] = []
-            async for line in response.content:
-                if b'"content":"' in line and b'"content":""' not in line:
-                    break
-                comments.append(line) if line.startswith(b":") else None
-    assert len(comments) >= 3
-    assert comments[-1].startswith((b": cortex ", b": keep-alive"))
-
-
 async def test_python_that_cannot_run_the_engine_says_what_to_install(make_config: MakeConfig):
     async with serving(make_config(python="/bin/false")) as server:
         with pytest.raises(EngineFailed) as caught:

@@ -85,7 +85,7 @@ class FakeReadOnly(_Answered, ReadOnly): ...
 
 class Clock:
     def __init__(self) -> None:
-        self.now = datetime(2026, 11, 21, 14, 2, 31)
+        self.now = datetime(2026, 11, 21, 14, 2, 31).astimezone()
 
     def __call__(self) -> datetime:
         return self.now

@@ -147,7 +147,7 @@ async def test_what_a_peer_skipped_is_told_with_its_name(
 async def test_a_stream_that_broke_is_taken_up_again_where_it_ended(
     logs: OpenLogs, streams: Streams, eyes: Any, clock: Any
 ) -> None:
-    clock.now = clock.now.fromtimestamp(NOON_S + 60)
+    clock.now = clock.now.fromtimestamp(NOON_S + 60).astimezone()
     async with logs() as pilot:
         streams.say("atlas", line("before", at_s=50), NoPeer("atlas tells its log no more"))
         await eyes.until(pilot, lambda: "tells its log no more" in eyes.screen(pilot))
@@ -164,11 +164,11 @@ async def test_a_log_is_followed_on_whatever_the_clock_of_its_peer_says(
     logs: OpenLogs, streams: Streams, eyes: Any, clock: Any
 ) -> None:
     """It is an hour ahead, and set right while nobody listens."""
-    clock.now = clock.now.fromtimestamp(NOON_S)
+    clock.now = clock.now.fromtimestamp(NOON_S).astimezone()
     async with logs() as pilot:
         streams.say("atlas", line("ahead", at_s=3600), NoPeer("atlas tells its log no more"))
         await eyes.until(pilot, lambda: "tells its log no more" in eyes.screen(pilot))
-        clock.now = clock.now.fromtimestamp(NOON_S + 60)
+        clock.now = clock.now.fromtimestamp(NOON_S + 60).astimezone()
         await pilot.press("r")
         await eyes.until(pilot, lambda: len(streams.begun) == 3)
         assert streams.begun[-1] == ("atlas", pytest.approx(65.0))
