@@ -19,11 +19,13 @@ from ..keys.access import Keyring
 @dataclass(frozen=True, slots=True)
 class Terms:
     """`origins` are those of pages that may ask. Where all may ask anonymously nobody needs a key
-    of the `keyring`.
+    of the `keyring`. `has_keys` is whether somebody was given one: the keyring holds that of local
+    commands in any case.
     """
 
     limits: Limits
     keyring: Keyring
+    has_keys: bool
     origins: frozenset[str]
     lets_anonymous_in: bool
 
@@ -44,9 +46,12 @@ class TermsNow:
 
 
 def _terms(config: PeerConfig) -> Terms:
+    given = (*config.keys, *config.admin_keys)
+    local = () if config.local_key is None else (config.local_key,)
     return Terms(
         config.limits,
-        Keyring((*config.keys, *config.admin_keys)),
+        Keyring((*given, *local)),
+        bool(given),
         frozenset(config.cors_origins),
         config.lets_anonymous_in,
     )
