@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 
-from cortex.peer.addresses import is_loopback, normalise_address
+from cortex.peer.addresses import normalise_address
 from cortex.peer.errors import NoPeer, nobody_here
 from cortex.peer.onlooker.asking import Asking, Door, Sight
 from cortex.peer.onlooker.pictures import FleetPicture
-from cortex.peer.serving.announcement import Announcement, read_announcements
+from cortex.peer.serving.announcement import read_announcements
 
 from .config import Invocation
 
@@ -17,26 +17,15 @@ _LOCAL_SILENCE_S = 1.0
 
 
 def find_doors(invocation: Invocation, peer: str | None) -> list[Door]:
-    """The youngest first. A peer of this machine is asked with the key of its note, which opens it
-    to its own user; all others with that of the environment.
+    """The youngest first. A peer of this machine is asked with the key of its note where the
+    environment holds none.
     """
     notes = read_announcements(invocation.locations.announcements_dir)
     if peer is None:
-        return [_noted(note, invocation) for note in notes]
+        return [Door(note.address, invocation.api_key or note.key) for note in notes]
     address = normalise_address(peer)
-    host, _, port = address.rpartition(":")
-    # A name may lead to another program's socket than that of the note, and its key is not for it.
-    meant = [note for note in notes if host == "localhost" and _is_here(note, port)]
-    found = [note for note in notes if note.address == address] or meant
-    return [_noted(found[0], invocation)] if found else [Door(address, invocation.api_key)]
-
-
-def _is_here(note: Announcement, port: str) -> bool:
-    return is_loopback(note.host) and str(note.port) == port
-
-
-def _noted(note: Announcement, invocation: Invocation) -> Door:
-    return Door(note.address, note.key or invocation.api_key)
+    noted = next((note.key for note in notes if note.address == address), None)
+    return [Door(address, invocation.api_key or noted)]
 
 
 def doors_to_ask(invocation: Invocation, peer: str | None) -> list[Door]:

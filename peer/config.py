@@ -163,8 +163,7 @@ class PeerConfig:
     cpu or cuda:N, where N is the number of one of the `cards`. `cpu_threads` None is one a core,
     and `memory_bytes`, of each device, None what is free, less a reserve. `wishes` say how models
     are computed.
-    Without `keys` everybody may ask; `admin_keys` open the routes that steer the peer, and so does
-    `local_key`, that of commands on this machine, which nobody was given.
+    Without `keys` everybody may ask; `admin_keys` open the routes that steer the peer.
     Without a `fleet` it cannot be served. `cold_wait_s` is how long a request that does not stream
     waits for a model that is being loaded.
     `max_concurrent`, `requests_per_minute` and `tokens_per_minute` bound each key that has no
@@ -223,7 +222,6 @@ class PeerConfig:
     names: ModelNames = field(default_factory=ModelNames)
     keys: tuple[ApiKey, ...] = ()
     admin_keys: tuple[ApiKey, ...] = ()
-    local_key: ApiKey | None = None
     lets_anonymous_in: bool = False
     max_concurrent: int | None = None
     requests_per_minute: int | None = None

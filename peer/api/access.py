@@ -1,10 +1,8 @@
 """Who may do what: keys of the headers, routes that need none, routes that steer the peer.
 
-A route that steers opens to an admin key. Where nobody was given a key it opens without one to a
-program of this very machine: no page in a browser here, and nobody whom a proxy here has let
-through, as far as it shows. Where there are keys, to be here is none: a proxy need not show, and
-other people's programs are here too. Whoever has shown the fleet's certificate on its port may do
-everything, and there alone are the routes between peers.
+A route that steers opens to an admin key, and without one only to a program of this very machine:
+no page in a browser here, and nobody whom a proxy here has let through. Whoever has shown the
+fleet's certificate on its port may do everything, and there alone are the routes between peers.
 """
 
 from __future__ import annotations
@@ -71,7 +69,7 @@ def _admit(request: web.Request, terms: Terms) -> ApiKey | None:
     key = terms.keyring.find(presented_keys(headers.get("authorization"), headers.get("x-api-key")))
     opening = _opening(request)
     if opening == "admins":
-        check_steering(key, needs_key=terms.has_keys or not _comes_from_here(request))
+        check_steering(key, comes_from_here=_comes_from_here(request))
     elif opening == "askers" and key is None:
         if not (terms.keyring.is_open or terms.lets_anonymous_in):
             raise InvalidApiKey(
@@ -100,9 +98,9 @@ def key_name(request: web.Request) -> str:
     return "-" if key is None else key.name
 
 
-def check_steering(key: ApiKey | None, *, needs_key: bool) -> None:
+def check_steering(key: ApiKey | None, *, comes_from_here: bool) -> None:
     """Raises InvalidApiKey or PermissionDenied for somebody who may not steer the peer."""
-    if not needs_key or (key is not None and key.is_admin):
+    if comes_from_here or (key is not None and key.is_admin):
         return
     if key is None:
         raise InvalidApiKey(

@@ -19,13 +19,11 @@ from ..keys.access import Keyring
 @dataclass(frozen=True, slots=True)
 class Terms:
     """`origins` are those of pages that may ask. Where all may ask anonymously nobody needs a key
-    of the `keyring`. `has_keys` is whether somebody was given one: the keyring holds that of local
-    commands in any case.
+    of the `keyring`.
     """
 
     limits: Limits
     keyring: Keyring
-    has_keys: bool
     origins: frozenset[str]
     lets_anonymous_in: bool
 
@@ -46,12 +44,9 @@ class TermsNow:
 
 
 def _terms(config: PeerConfig) -> Terms:
-    given = (*config.keys, *config.admin_keys)
-    local = () if config.local_key is None else (config.local_key,)
     return Terms(
         config.limits,
-        Keyring((*given, *local)),
-        bool(given),
+        Keyring((*config.keys, *config.admin_keys)),
         frozenset(config.cors_origins),
         config.lets_anonymous_in,
     )

@@ -130,12 +130,12 @@ def _fleet_of(config: PeerConfig) -> FleetConfig:
 
 
 def _with(local: ApiKey, config: PeerConfig) -> PeerConfig:
-    """The key of whoever may read this peer's note, its own user, beside the config's own.
+    """The key of whoever may read this peer's note, its own machine, beside the config's own.
 
     It locks nobody out: without others the peer stays open. One is always there, for keys may come
     later.
     """
-    return replace(config, local_key=local)
+    return replace(config, admin_keys=(*config.admin_keys, local))
 
 
 async def run_peer(
