@@ -157,8 +157,10 @@ class Node:
     @property
     def num_places(self) -> int:
         """How many requests are answered at one time: by what is loaded, as far as that is bounded,
-        else by this peer at all.
+        else by this peer at all. A gateway answers none itself.
         """
+        if self.config.is_gateway:
+            return 0
         ready = [place.loaded for place in self._rack.residency.places if place.loaded is not None]
         bounded = [loaded.num_slots for loaded in ready]
         return sum(bounded) if bounded and all(bounded) else self.config.max_live_requests

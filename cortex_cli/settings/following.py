@@ -32,16 +32,21 @@ class FollowedFiles:
         self._started = started
         self._find = find
         self._build = build
-        self._stamp = _stamp_of(find())
+        # Of the files as they were taken up, and as the last look saw them.
+        self._stamp = self._seen = _stamp_of(find())
 
     def look(self, *, is_forced: bool) -> Reading | None:
         path = self._find()
         stamp = _stamp_of(path)
-        if stamp == self._stamp and not is_forced:
+        # A file that somebody is still writing reads well: without the keys at its end, say.
+        is_still, self._seen = stamp == self._seen, stamp
+        if not is_forced and (stamp == self._stamp or not is_still):
             return None
         self._stamp = stamp
         try:
             fresh = read_settings(path)
+            if not is_forced and _stamp_of(path) != stamp:
+                return None  # somebody began to write it as it was read
             config = self._build(merged(self._started, fresh))
         except CortexError as error:
             return Reading(None, problem=error.message)

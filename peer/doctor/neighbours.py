@@ -13,7 +13,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from ..addresses import authority
 from ..fleet.beacons import SERVICE_TYPE, Found, node_of, read_beacon
-from .findings import Finding, fail, warn
+from .findings import Finding, warn
 
 LISTEN_S = 2.5
 MAX_NEIGHBOURS = 256
@@ -48,18 +48,20 @@ async def hear_neighbours(
 
 
 def judge_neighbours(found: Iterable[Found], tags: Sequence[bytes]) -> Iterator[Finding]:
-    """`tags` are those of the fleet keys held here; without any, all fleets are foreign."""
+    """`tags` are those of the fleet keys held here; without any, all fleets are foreign. Nobody has
+    proved what he tells, so that none of it says that something is broken.
+    """
     told = list(found)
     boots = Counter(one.node for one in told)
     for one in {one.node: one for one in told}.values():
         who = f"{one.name} ({_at(one)})"
         if boots[one.node] > 1:
             fix = "on one of the two: remove node.json from its state directory, and restart it"
-            yield fail("id", f"two peers run as {one.node.hex()}, one is {who}", fix)
+            yield warn("id", f"two say that they run as {one.node.hex()}, one is {who}", fix)
         if one.tag in tags and not one.speaks_ours:
             oldest, newest = one.versions
             text = f"{who} speaks versions {oldest} to {newest} of the protocol, and not ours"
-            yield fail("version", text, "update cortex on the older of the two")
+            yield warn("version", text, "update cortex on the older of the two")
     foreign = [one for one in told if one.tag not in tags]
     for one in {one.tag: one for one in foreign}.values():
         text = f"another fleet is in this network: that of {one.name} ({_at(one)})"

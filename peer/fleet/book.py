@@ -7,6 +7,7 @@ What cannot be read is as good as nothing.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -26,10 +27,14 @@ class _Body(msgspec.Struct):
 
 
 class Book:
-    """`addresses` are those met in the last runs and in this one, the most recently met last."""
+    """`addresses` are those met in the last runs and in this one, the most recently met last.
+    May be kept from any thread.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # One file: who keeps it last, at the end, waits for a disk that is still at it.
+        self._keeping = threading.Lock()
         self.addresses = self._kept = _read(path)
 
     def add(self, met: Iterable[Address]) -> None:
@@ -38,11 +43,13 @@ class Book:
         Raises OSError; what stood there before stands there then.
         """
         met = tuple(dict.fromkeys(met))
-        self.addresses = (*(old for old in self.addresses if old not in met), *met)[-MAX_ADDRESSES:]
-        if set(self.addresses) != set(self._kept):
-            plain = [[address.ip, address.port] for address in self.addresses]
-            write_private(self._path, json.dumps({"addresses": plain}))
-            self._kept = self.addresses
+        with self._keeping:
+            before = (old for old in self.addresses if old not in met)
+            self.addresses = (*before, *met)[-MAX_ADDRESSES:]
+            if set(self.addresses) != set(self._kept):
+                plain = [[address.ip, address.port] for address in self.addresses]
+                write_private(self._path, json.dumps({"addresses": plain}))
+                self._kept = self.addresses
 
 
 def _read(path: Path) -> tuple[Address, ...]:

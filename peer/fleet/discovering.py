@@ -59,13 +59,15 @@ class Discovery:
         )
 
 
-def hearer(members: Members, on_address: Callable[[Address], None], note: Teller) -> Hearer:
+def hearer(
+    members: Members, on_address: Callable[[Address], None], note: Teller, hint: Teller
+) -> Hearer:
     """What becomes of what mDNS hears: an address is tried once, a foreign fleet is told of."""
 
     def on_foreign(tag: bytes, name: str, address: str) -> None:
-        note(
-            f"another fleet is in this network: {name} at {address}; to join it run `cortex join` "
-            "with the line that `cortex key` prints there",
+        hint(
+            f"another fleet is in this network, says {name} at {address}; to join it run `cortex "
+            "join` with the line that `cortex key` prints there",
             tag.hex(),
         )
 
@@ -77,6 +79,7 @@ def hearer(members: Members, on_address: Callable[[Address], None], note: Teller
         on_address=lambda ip, port: on_address(Address(ip, port)),
         on_foreign=on_foreign,
         on_notice=note,
+        on_hint=hint,
         is_met=is_met,
         is_alone=lambda: members.num_reachable == 0,
     )

@@ -36,9 +36,9 @@ RETIRED_KEY = "retired key"
 _KEEP_AGAIN_S = 1.0
 # What people want to know of datagrams that were dropped, and its topic.
 _TOLD = {
-    Cause.KEY: ("a peer at {} has a fleet key that is not held here", OF_KEYS),
+    Cause.KEY: ("somebody at {} speaks under a fleet key that is not held here", OF_KEYS),
     Cause.VERSION: (
-        "a peer at {} speaks another version of the protocol; update the older of the two",
+        "somebody at {} speaks another version of the protocol; update the older of the two",
         "",
     ),
     Cause.RETIRED: (
@@ -69,7 +69,8 @@ def asleep_s() -> float:
 
 class Driver:
     """`send` takes a datagram and never waits; `keep` writes a changed identity to the disk, and
-    raises OSError where it cannot: nothing is sent until it could. `tell` is for people.
+    raises OSError where it cannot: nothing is sent until it could. `tell` is for people, and `hint`
+    for what they may want to know and nobody has proved.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Driver:
         keep: Callable[[IdentityChanged], None],
         on_event: Callable[[Event], None],
         tell: Teller,
+        hint: Teller,
         asleep_s: Callable[[], float] = asleep_s,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
@@ -97,6 +99,7 @@ class Driver:
         self._keep = keep
         self._on_event = on_event
         self._tell = tell
+        self._hint = hint
         self._timer: asyncio.TimerHandle | None = None
         self._is_flushing = False
         self._unkept: IdentityChanged | None = None
@@ -213,7 +216,7 @@ class Driver:
             logger.info("datagram dropped cause=%s source=%s", dropped.cause, address.ip)
             if dropped.cause in _TOLD:
                 text, topic = _TOLD[dropped.cause]
-                self._tell(text.format(address.ip), topic)
+                self._hint(text.format(address.ip), topic)
 
     def _arm(self) -> None:
         due_s = self._core.next_s

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,7 @@ from .wire import digest_of
 logger = logging.getLogger(__name__)
 
 _ROUND_S = 1.0
-_BOOK_ROUNDS = 30
+_BOOK_EVERY_S = 30.0
 # The topic of what is said of lists of models.
 _UNREAD = "models"
 
@@ -114,6 +115,7 @@ class FleetLoop:
             keep=self._keep,
             on_event=self._on_event,
             tell=self.note,
+            hint=self.hint,
         )
         self._publisher = Publisher(self.driver, setup.config.name, setup.addresses, setup.about)
         self.questions = LoadQuestions(self.driver, self._publisher)
@@ -126,7 +128,7 @@ class FleetLoop:
             setup.config,
             sockets.host,
             setup.about.api,
-            hearer(core.members, self.suggest, self.note),
+            hearer(core.members, self.suggest, self.note, self.hint),
         )
         self._errands: Errands | None = None
         self._seeking: Seeking | None = None
@@ -155,10 +157,16 @@ class FleetLoop:
             self._lookout.stop()
             self.driver.stop()
             self._datagrams.close()
-            self._save_book()
+            with suppress(OSError):  # nobody is there to be told
+                self._book.add(self._met())
 
     def note(self, text: str, topic: str = "") -> None:
         self._notices.add(self._loop.time(), text, topic)
+        self._lookout.stir()
+
+    def hint(self, text: str, topic: str = "") -> None:
+        """The same of what only strangers say."""
+        self._notices.add(self._loop.time(), text, topic, is_hint=True)
         self._lookout.stir()
 
     def forget(self, topic: str) -> None:
@@ -204,6 +212,7 @@ class FleetLoop:
         self._seeking = Seeking(tasks, session, self._add_seed, self._drop_seed)
         self._seeking.seek(self._setup.seeds)
         tasks.create_task(self._rounds())
+        tasks.create_task(self._keep_book())
         if self._setup.config.advertise is None:
             following = follow_addresses(self._sockets, self._setup.addresses, self._readdress)
             tasks.create_task(following)
@@ -283,18 +292,25 @@ class FleetLoop:
         return self._viewer.view(now_s, self._core, self._catalogues.of, self._notices.at(now_s))
 
     async def _rounds(self) -> None:
-        """What nobody calls for: lists that are missing, the book, a view of who is silent."""
-        rounds = 0
+        """What nobody calls for: lists that are missing, a view of who is silent."""
         while True:
             await asyncio.sleep(_ROUND_S)
-            rounds += 1
             if self._errands is not None:
                 self._errands.fetch_catalogues(self._loop.time(), self._core)
                 self._tell_unread(self._errands.unread(self._core))
             self._ways.look()
-            if rounds % _BOOK_ROUNDS == 0:
-                self._save_book()
             self._lookout.stir()
+
+    async def _keep_book(self) -> None:
+        """In a thread: a disk that is busy takes seconds, and who says nothing for so long is held
+        dead by the others.
+        """
+        while True:
+            await asyncio.sleep(_BOOK_EVERY_S)
+            try:
+                await asyncio.to_thread(self._book.add, self._met())
+            except OSError as error:
+                self.note(f"the addresses of peers cannot be kept: {error.strerror}")
 
     def _tell_unread(self, nodes: Sequence[NodeId]) -> None:
         self._notices.forget({_UNREAD})
@@ -303,9 +319,6 @@ class FleetLoop:
             words = f"{name} tells of models in words that are not known here: update this peer"
             self.note(words, _UNREAD)
 
-    def _save_book(self) -> None:
+    def _met(self) -> tuple[Address, ...]:
         met = (member.published for member in self._core.members.reachable())
-        try:
-            self._book.add(address for address in met if address is not None)
-        except OSError as error:
-            self.note(f"the addresses of peers cannot be kept: {error.strerror}")
+        return tuple(address for address in met if address is not None)

@@ -6,9 +6,11 @@ Whoever finds out tells again while it goes on; what nobody tells any more is fo
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 MAX_NOTICES = 16
+# Besides them, of what strangers would have us say.
+MAX_HINTS = 4
 KEPT_S = 3600.0
 _MAX_CHARS = 300
 
@@ -31,26 +33,36 @@ class Notes(Protocol):
     def forget(self, topic: str) -> None: ...
 
 
+class _Said(NamedTuple):
+    at_s: float
+    topic: str
+    is_hint: bool
+
+
 class Notices:
-    """The newest ones, each once. Their words may come from other peers: they are made harmless."""
+    """The newest ones, each once. Their words may come from other peers: they are made harmless.
+
+    Hints are what nobody has proved: they have places of their own, and push out nothing else.
+    """
 
     def __init__(self) -> None:
-        self._said: dict[str, tuple[float, str]] = {}
+        self._said: dict[str, _Said] = {}
 
-    def add(self, now_s: float, text: str, topic: str = "") -> None:
+    def add(self, now_s: float, text: str, topic: str = "", *, is_hint: bool = False) -> None:
         text = printable(text, _MAX_CHARS)
         self._said.pop(text, None)
-        self._said[text] = now_s, topic
-        if len(self._said) > MAX_NOTICES:
-            del self._said[next(iter(self._said))]
+        self._said[text] = _Said(now_s, topic, is_hint)
+        alike = [each for each, said in self._said.items() if said.is_hint is is_hint]
+        if len(alike) > (MAX_HINTS if is_hint else MAX_NOTICES):
+            del self._said[alike[0]]
 
     def forget(self, topics: Collection[str]) -> None:
         """What was said of these is so no longer."""
-        self._said = {text: said for text, said in self._said.items() if said[1] not in topics}
+        self._said = {text: said for text, said in self._said.items() if said.topic not in topics}
 
     def at(self, now_s: float) -> tuple[str, ...]:
         """The oldest first."""
-        self._said = {text: said for text, said in self._said.items() if now_s - said[0] <= KEPT_S}
+        self._said = {text: s for text, s in self._said.items() if now_s - s.at_s <= KEPT_S}
         return tuple(self._said)
 
 

@@ -24,13 +24,14 @@ class Hearer:
     """Who is told, and who is asked. All of it is called in the loop that discovery runs in.
 
     `on_address` tries an address once, `on_foreign` is told a fleet's tag, the name of a peer of it
-    and HOST:PORT, `on_notice` a sentence for people. `is_met` is whether that peer is up as far as
-    we know, `is_alone` whether none is.
+    and HOST:PORT, `on_notice` a sentence for people, `on_hint` one that rests on a beacon alone.
+    `is_met` is whether that peer is up as far as we know, `is_alone` whether none is.
     """
 
     on_address: Callable[[str, int], None]
     on_foreign: Callable[[bytes, str, str], None]
     on_notice: Callable[[str], None]
+    on_hint: Callable[[str], None]
     is_met: Callable[[NodeId], bool]
     is_alone: Callable[[], bool]
 
@@ -74,9 +75,9 @@ class Sightings:
             return
         self._refused.add(found.node)
         oldest, newest = found.versions
-        self._hearer.on_notice(
-            f"{found.name} speaks versions {oldest} to {newest} of the fleet's protocol, and this "
-            "peer none of them: update the older of the two"
+        self._hearer.on_hint(
+            f"somebody says by mDNS: {found.name} speaks versions {oldest} to {newest} of the "
+            "fleet's protocol, and this peer none of them: update the older of the two"
         )
 
 

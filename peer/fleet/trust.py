@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,6 +50,8 @@ class Trust:
     """The certificates of one peer. May be asked from any thread."""
 
     def __init__(self, keyring: Keyring, node: NodeId) -> None:
+        # Keys change on the peer's loop and the node on the fleet's: neither may undo the other.
+        self._changing = threading.Lock()
         self._newest = _issued(keyring, node)
         # A listening socket keeps the context that it was given: this one passes every handshake
         # on to the newest.
@@ -63,12 +66,14 @@ class Trust:
 
     def rekey(self, keyring: Keyring) -> None:
         """Trust the keys of this ring from now on, and no others."""
-        self._newest = _issued(keyring, self._newest.node)
+        with self._changing:
+            self._newest = _issued(keyring, self._newest.node)
 
     def rename(self, node: NodeId) -> None:
         """Be this node from now on."""
-        if node != self._newest.node:
-            self._newest = _issued(self._newest.keyring, node)
+        with self._changing:
+            if node != self._newest.node:
+                self._newest = _issued(self._newest.keyring, node)
 
     def server_context(self) -> ssl.SSLContext:
         """For a socket that listens; it may be kept."""

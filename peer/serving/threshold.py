@@ -1,6 +1,7 @@
 """A door that only certificates open: who has not shown one yet costs memory and an open file, so
 that they are few, few of each address, and not for long. The oldest gives way to the next, once it
-has had its while; until then whoever finds the place full stays in the kernel's queue.
+has had its while; until then whoever finds the place full stays in the kernel's queue. Where it is
+one address that fills the place, its oldest gives way at once: nobody keeps all others out.
 
 Who is inside is known elsewhere.
 """
@@ -11,6 +12,7 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
@@ -70,6 +72,9 @@ class Threshold:
     async def _room(self) -> None:
         """Return when there is room for one more, of whatever address."""
         while len(self._waiting) >= _MAX_WAITING:
+            if (crowding := self._oldest_of_a_crowd()) is not None:
+                self._send_away(crowding)
+                continue
             oldest, (_, came_s) = next(iter(self._waiting.items()))
             left_s = self._while_left_s(came_s)
             if left_s <= 0:
@@ -78,6 +83,14 @@ class Threshold:
                 await asyncio.wait(
                     self._waiting, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
                 )
+
+    def _oldest_of_a_crowd(self) -> asyncio.Task[None] | None:
+        """Of the address that most are of, where it has more than few."""
+        of_each = Counter(address for address, _ in self._waiting.values())
+        [(most, num_waiting)] = of_each.most_common(1)
+        if num_waiting <= _MAX_WAITING_OF_ONE:
+            return None
+        return next(task for task, (address, _) in self._waiting.items() if address == most)
 
     def _send_away_of(self, address: str) -> None:
         """Keep few of that address, whose youngest do not count."""

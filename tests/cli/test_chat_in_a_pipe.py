@@ -86,8 +86,8 @@ def test_a_cut_answer_says_so(cortex_here: Cortex, replies: WriteScript) -> None
     assert (told["answer"], told["finish_reason"]) == ("abc", "length")
 
 
-def test_the_same_seed_gives_the_same_answer_and_piped_text_changes_it(cortex_here: Cortex) -> None:
-    ask = ("chat", "--engine", "fake", "--max-tokens", "40", "--seed", "3", "hello")
+def test_the_same_prompt_has_the_same_answer_and_piped_text_changes_it(cortex_here: Cortex) -> None:
+    ask = ("chat", "--engine", "fake", "--max-tokens", "40", "hello")
     first, again, other = (
         cortex_here(*ask),
         cortex_here(*ask, stdin=b""),
@@ -105,7 +105,7 @@ def test_an_option_may_come_from_the_environment(
 
 def test_a_file_is_put_after_the_prompt(cortex_here: Cortex, tmp_path: Path) -> None:
     (tmp_path / "sums.csv").write_text("net,9\n")
-    ask = ("chat", "--engine", "fake", "--max-tokens", "20", "--seed", "3", "--json")
+    ask = ("chat", "--engine", "fake", "--max-tokens", "20", "--json")
     bare, filed = cortex_here(*ask, "add"), cortex_here(*ask, "--file", "sums.csv", "add")
     typed = cortex_here(*ask, "add\n\nsums.csv:\n\nnet,9")
     piped = cortex_here(*ask, "--file", "sums.csv", "-", stdin=b"add\n")

@@ -18,11 +18,13 @@ import pytest
 
 from cortex.cli.errors import ConfigProblem
 from cortex.cli.first_key import first_key
+from cortex.cli.settings import following
 from cortex.cli.settings.following import FollowedFiles
 from cortex.cli.settings.reading import Settings, read_settings
 from cortex.cli.settings.sections import SECTIONS
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.keys.access import digest_of, spell_hash
+from cortex.peer.serving.reloading import Reading
 
 DEADLINE_S = 60.0
 MODELS = '[[models]]\nid = "fake"\naliases = ["{alias}"]\n'
@@ -163,13 +165,61 @@ def write(tmp_path: Path) -> Write:
     return write_file
 
 
+def settled(files: FollowedFiles) -> Reading | None:
+    """What the second look says of files that nobody writes any more."""
+    assert files.look(is_forced=False) is None
+    return files.look(is_forced=False)
+
+
+def test_a_file_that_is_still_being_written_is_not_taken_up(write: Write) -> None:
+    whole = "[api]\nmax_concurrent = 1\n"
+    made, path = Made(), write(whole)
+    files = FollowedFiles(read_settings(path), lambda: path, made)
+    for part in ("", "[api]\n", whole.replace("1", "22")):
+        write(part)
+        assert files.look(is_forced=False) is None
+    assert files.look(is_forced=False) is not None
+    assert [one.values["api", "max_concurrent"] for one in made.of] == [22]
+
+
+def test_a_file_that_somebody_begins_to_write_as_it_is_read_is_read_again(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, path = Made(), write("")
+    files = FollowedFiles(read_settings(path), lambda: path, made)
+    write("[api]\n")
+    assert files.look(is_forced=False) is None
+    reads: list[Path | None] = []
+
+    def read_as_it_is_written(file: Path | None) -> Settings:
+        reads.append(file)
+        read = read_settings(file)
+        if len(reads) == 1:
+            write("[api]\nmax_concurrent = 1\n")
+        return read
+
+    monkeypatch.setattr(following, "read_settings", read_as_it_is_written)
+    assert files.look(is_forced=False) is None
+    assert settled(files) is not None
+    assert [one.values["api", "max_concurrent"] for one in made.of] == [1]
+
+
+def test_who_says_that_the_files_are_whole_is_believed(write: Write) -> None:
+    made, path = Made(), write("")
+    files = FollowedFiles(read_settings(path), lambda: path, made)
+    write("[api]\nmax_concurrent = 1\n")
+    assert files.look(is_forced=True) is not None
+    assert files.look(is_forced=False) is None
+    assert len(made.of) == 1
+
+
 def test_files_that_have_not_changed_are_not_read_again(write: Write) -> None:
     made, path = Made(), write("[api]\nmax_concurrent = 1\n")
     files = FollowedFiles(read_settings(path), lambda: path, made)
     assert files.look(is_forced=False) is None
     assert files.look(is_forced=True) is not None
     write("[api]\nmax_concurrent = 22\n")
-    assert files.look(is_forced=False) is not None
+    assert settled(files) is not None
     assert files.look(is_forced=False) is None
     assert [one.values["api", "max_concurrent"] for one in made.of] == [1, 22]
 
@@ -179,11 +229,11 @@ def test_a_file_that_comes_or_goes_is_a_change(write: Write, tmp_path: Path) -> 
     files = FollowedFiles(Settings(), lambda: path if path.exists() else None, made)
     assert files.look(is_forced=False) is None
     write("[api]\nmax_concurrent = 1\n")
-    assert files.look(is_forced=False) is not None
+    assert settled(files) is not None
     (tmp_path / "models.toml").write_text(MODELS.format(alias="one"))
-    assert files.look(is_forced=False) is not None
+    assert settled(files) is not None
     path.unlink()
-    assert files.look(is_forced=False) is not None
+    assert settled(files) is not None
     assert [(len(one.values), len(one.models)) for one in made.of] == [(1, 0), (1, 1), (0, 0)]
 
 
@@ -192,7 +242,7 @@ def test_what_needs_a_restart_stays_as_it_was_at_the_start(write: Write, tmp_pat
     files = FollowedFiles(read_settings(path), lambda: path, made)
     write("[engine]\nthreads = 2\n[api]\nmax_concurrent = 3\n")
     (tmp_path / "models.toml").write_text('[[models]]\nid = "m"\npreload = true\n')
-    reading = files.look(is_forced=False)
+    reading = settled(files)
     assert reading is not None
     assert reading.needs_restart == ("[engine] threads", "[peer] listen", "[[models]] preload")
     assert made.of[-1].values == {
@@ -206,7 +256,7 @@ def test_what_is_wrong_with_a_file_is_said_and_nothing_is_made(write: Write) -> 
     made, path = Made(), write("")
     files = FollowedFiles(read_settings(path), lambda: path, made)
     write("[api]\nmax_concurrent = 0\n")
-    reading = files.look(is_forced=False)
+    reading = settled(files)
     assert reading is not None
     assert reading.config is None
     assert reading.problem.startswith(f"{path} line 2: [api] max_concurrent takes ")

@@ -78,5 +78,8 @@ def test_nobody_is_ever_beside_one_who_is_alone_and_all_get_in(steps: list[tuple
                 assert len(inside) <= 1 or not any(guest.is_alone for guest in inside)
             for guest in guests:
                 guest.leave.set()
+            for _ in guests:
+                await settle()
+            assert all(guest.task.done() for guest in guests), "somebody never got in"
 
     asyncio.run(play())

@@ -61,6 +61,7 @@ class Ear:
             on_address=lambda ip, port: self.addresses.put_nowait((ip, port)),
             on_foreign=lambda tag, name, at: self.foreign.put_nowait((tag, name, at)),
             on_notice=self.notices.put_nowait,
+            on_hint=self.notices.put_nowait,
             is_met=lambda node: self.is_met,
             is_alone=lambda: True,
         )

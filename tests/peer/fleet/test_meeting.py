@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
@@ -13,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from cortex.peer.errors import HostLeaving
-from cortex.peer.fleet import ways
+from cortex.peer.fleet import book, loop, ways
 from cortex.peer.fleet.driver import Driver
 from cortex.peer.fleet.membership import OwnState
 from cortex.peer.fleet.thread import FleetThread
@@ -47,6 +49,7 @@ class Member(Protocol):
 
 
 StartMember = Callable[..., Awaitable[Member]]
+DEADLINE_S = 20.0
 NANO, LARGE = ModelId(b"nanonano"), ModelId(b"largelar")
 
 
@@ -220,6 +223,27 @@ async def test_a_peer_finds_those_again_whom_it_knew_without_any_seed(
     assert again.view.me.gen > second.view.me.gen
     await again.until_sees(first, lambda peer: peer.state == "up")
     await first.until_sees(again, lambda peer: peer.gen == again.view.me.gen)
+
+
+async def test_a_disk_that_is_busy_with_addresses_keeps_nobody_from_answering(
+    start_member: StartMember, monkeypatch: pytest.MonkeyPatch
+):
+    is_busy, is_free = threading.Event(), threading.Event()
+
+    def write(_path: Path, _text: str) -> None:
+        is_busy.set()
+        is_free.wait(DEADLINE_S)
+
+    monkeypatch.setattr(book, "write_private", write)
+    monkeypatch.setattr(loop, "_BOOK_EVERY_S", 0.01)
+    first = await start_member("first")
+    second = await start_member("second", first)
+    try:
+        assert await asyncio.to_thread(is_busy.wait, DEADLINE_S)
+        await asyncio.gather(first.fleet.round_trips(), second.fleet.round_trips())
+        assert not is_free.is_set()
+    finally:
+        is_free.set()
 
 
 async def test_a_key_is_changed_while_the_fleet_runs(

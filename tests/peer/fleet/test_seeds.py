@@ -15,7 +15,7 @@ from cortex.peer.addresses import is_loopback
 from cortex.peer.errors import CannotListen
 from cortex.peer.fleet.book import MAX_ADDRESSES, Book
 from cortex.peer.fleet.interfaces import Interface, addresses_to_dial
-from cortex.peer.fleet.notices import KEPT_S, MAX_NOTICES, Notices
+from cortex.peer.fleet.notices import KEPT_S, MAX_HINTS, MAX_NOTICES, Notices
 from cortex.peer.fleet.own_address import follow_addresses, improved, own_addresses
 from cortex.peer.fleet.seeds import (
     InvalidAddress,
@@ -175,6 +175,19 @@ def test_notices_are_kept_once_for_a_while_and_are_few():
     for number in range(100):
         notices.add(4.0, f"notice {number}")
     assert len(notices.at(5.0)) == MAX_NOTICES
+
+
+def test_what_strangers_say_is_little_and_pushes_out_nothing_that_is_known():
+    notices = Notices()
+    notices.add(0.0, "cannot read the fleet keys")
+    for number in range(100):
+        notices.add(1.0, f"somebody says {number}", is_hint=True)
+    said = set(notices.at(4.0))
+    assert said == {"cannot read the fleet keys", *(f"somebody says {n}" for n in range(96, 100))}
+    assert len(said) == MAX_HINTS + 1
+    for number in range(100):
+        notices.add(5.0, f"notice {number}")
+    assert said - set(notices.at(6.0)) == {"cannot read the fleet keys"}
 
 
 async def test_seeds_may_change_while_they_are_sought(session: aiohttp.ClientSession):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
+from cortex.peer.fleet import trust as trust_module
 from cortex.peer.fleet.trust import Trust, host_name
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.keys.fleet_key import FleetKey, new_fleet_key
@@ -143,6 +145,29 @@ async def test_a_peer_that_changes_its_node_shows_the_new_one_at_once():
         host.rename(renamed)
         assert not await is_let_in(port, caller.client_context(), host_name(HOST))
         assert await is_let_in(port, caller.client_context(), host_name(renamed))
+
+
+async def test_a_node_and_keys_that_change_at_one_time_are_both_taken(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    new = new_key()
+    host = Trust(Keyring(KEY), HOST)
+    renaming = threading.Thread(target=host.rename, args=(CALLER,))
+    issued = trust_module._issued  # pyright: ignore[reportPrivateUsage]
+
+    def issued_meanwhile(keyring: Keyring, node: NodeId) -> Any:
+        if renaming.ident is None:
+            renaming.start()
+            # Who does not wait for us has ended by then.
+            renaming.join(0.2)
+        return issued(keyring, node)
+
+    monkeypatch.setattr(trust_module, "_issued", issued_meanwhile)
+    host.rekey(Keyring(new))
+    renaming.join()
+    async with listening(host) as (port, _):
+        newcomer = Trust(Keyring(new), HOST).client_context()
+        assert await is_let_in(port, newcomer, host_name(CALLER))
 
 
 @pytest.mark.parametrize(

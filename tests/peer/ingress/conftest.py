@@ -187,6 +187,7 @@ class FakeHops:
     asked: list[tuple[NodeId, Resume | None]] = field(
         default_factory=list[tuple[NodeId, Resume | None]]
     )
+    requests: list[ChatRequest] = field(default_factory=list[ChatRequest])
     engines: dict[NodeId, list[Any]] = field(default_factory=dict[NodeId, list[Any]])
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     num_closed: int = 0
@@ -201,6 +202,7 @@ class FakeHops:
         num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         self.asked.append((host, resume))
+        self.requests.append(request)
         self.was_asked.set()
         if host in self.refusing:
             raise HostRefused("no connection")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,9 +13,11 @@ from msgspec.structs import replace
 from cortex.engine.errors import EngineFailed
 from cortex.engine.fake import FakeConfig
 from cortex.engine.stream import TextDelta
-from cortex.engine.types import RawText, Tool
+from cortex.engine.types import RawText, SamplingWish, Tool
+from cortex.peer.config import PeerConfig
 from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostSilent
 from cortex.peer.gossip.ids import NodeId
+from cortex.peer.node import Node
 from cortex.peer.observing.live import LiveRequest
 
 _REPLY = (
@@ -21,6 +25,8 @@ _REPLY = (
     '<tool_call>\n{"name": "weather", "arguments": {"city": "Köln", "days": 3}}\n</tool_call>'
 )
 _MOST_EVENTS = 120
+# A real engine starts, on a machine where others want its cores.
+_DEADLINE_S = 240
 
 
 async def test_a_stream_goes_on_from_another_peer_whenever_its_host_dies(
@@ -61,6 +67,44 @@ async def test_nothing_of_any_answer_is_lost_doubled_or_torn(
             assert await listen(fleet, ask(**fields)) == undisturbed, num_events
             if len(fleet.hops.asked) == 1:
                 break
+
+
+async def test_every_host_is_asked_for_the_same_draws_by_the_same_clock(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    request = ask(seed=7, now_s=1_700_000_000, sampling=SamplingWish(temperature=0.9, top_p=0.8))
+    async with open_fleet(4) as fleet:
+        fleet.hops.deaths = [0, 7, 9]
+        await listen(fleet, request)
+        assert fleet.hops.requests == [request] * 4
+
+
+async def test_a_sampled_answer_of_a_real_model_goes_on_with_its_own_draws(
+    make_config: Callable[..., PeerConfig],
+    open_fleet: Any,
+    listen: Any,
+    ask: Any,
+    fleet_values: Any,
+):
+    """Two hosts with one engine between them: the fake one draws nothing by a seed."""
+    real = Node(make_config(engine="torch", cpu_threads=1))
+    async with open_fleet(3) as fleet, asyncio.timeout(_DEADLINE_S), real:
+        await real.preload("cortex-nano")
+        for number in (1, 2):
+            peer = fleet_values.peer(number, model_id="cortex-nano", computes_in="")
+            fleet.membership.change(number, stored=peer.stored, placed=peer.placed)
+            fleet.hops.nodes[peer.node] = real
+        # Of what it has learned it is sure at any temperature: of this it is not.
+        sampled = ask(
+            model="cortex-nano", messages=(), raw=RawText("qzj"), sampling=SamplingWish(2.0)
+        )
+        undisturbed = await listen(fleet, sampled)
+        assert (await listen(fleet, replace(sampled, seed=2))).pieces != undisturbed.pieces
+        fleet.hops.asked.clear()
+        fleet.hops.deaths = [7]
+        assert await listen(fleet, sampled) == undisturbed
+        [_, (_, resume)] = fleet.hops.asked
+        assert resume is not None and any(resume.token_ids), "it was in the middle"
 
 
 async def test_calls_and_reasoning_go_on_in_the_middle(open_fleet: Any, listen: Any, ask: Any):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import stat
 from collections.abc import Callable
@@ -213,6 +214,36 @@ async def test_a_key_over_its_tokens_waits_as_long_as_it_is_told(make_config: Ma
         assert told["error"]["code"] == "rate_limit_exceeded"
         assert headers["retry-after"] == "60"
         assert (await post(session, {"x-api-key": "other"}))[0] == 200
+
+
+async def test_an_answer_costs_its_key_what_it_read_and_wrote(make_config: MakeConfig):
+    config = make_config(**KEYS, tokens_per_minute=6)
+    clock = asyncio.get_running_loop().time
+    async with serving(config) as server, http(server) as session:
+        began_s = clock()
+        _, told, _ = await post(session, ASK, ignore_eos=True, max_tokens=50)
+        num_spent = told["usage"]["total_tokens"]
+        assert num_spent > 50
+        _, told, _ = await post(session, ASK)
+        took_s = clock() - began_s
+    said = re.search(r"ask again in (\d+) s", told["error"]["message"])
+    assert said is not None, told
+    # Ten seconds a token, from the six that there were to the one that a request takes.
+    owed_s = (num_spent - 6 + 1) * 10
+    assert owed_s - took_s <= int(said[1]) <= owed_s
+
+
+async def test_who_leaves_before_the_end_pays_for_what_was_made(make_config: MakeConfig):
+    config = make_config(**KEYS, tokens_per_minute=3, fake_token_interval_ms=50)
+    async with serving(config) as server, http(server) as session:
+        body = BODY | {"stream": True, "max_tokens": 10_000, "ignore_eos": True}
+        async with session.post("/v1/chat/completions", json=body, headers=ASK) as stream:
+            for _ in range(2):  # the first one has no text
+                await stream.content.readuntil(b'"content":')
+        await until(lambda: not list(server.node.live))
+        code, told, _ = await post(session, ASK)
+        assert code == 429
+        assert told["error"]["code"] == "rate_limit_exceeded"
 
 
 async def test_a_count_of_tokens_is_not_limited(make_config: MakeConfig):

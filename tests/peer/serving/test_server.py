@@ -20,6 +20,7 @@ import pytest
 
 from cortex.engine.errors import EngineFailed, ModelNotFound
 from cortex.peer import node as node_module
+from cortex.peer.api import streaming
 from cortex.peer.client.backends import open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import CannotListen, NoPeer, PortInUse
@@ -257,19 +258,38 @@ async def test_a_preload_that_fails_is_told_and_the_peer_serves_on(
         assert await running == signal.SIGTERM
 
 
-async def test_stream_speaks_every_second_before_its_first_token(make_config: MakeConfig):
-    config = make_config(fake_token_interval_ms=2000)
-    body = {"model": "fake", "messages": QUESTION, "max_tokens": 1, "stream": True}
+async def comments_before_text(config: PeerConfig, number: int) -> list[bytes]:
+    """What the stream of a model in its engine remarks between a piece of text and the one before,
+    which for the first one is the beginning.
+    """
+    body = {"model": "fake", "messages": QUESTION, "max_tokens": number, "stream": True}
+    comments, num_texts = list[bytes](), 0
     async with asyncio.timeout(DEADLINE_S), serving(config) as server:
+        await server.node.preload("fake")
         url = f"http://{server.address}/v1/chat/completions"
         async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
-            comments: list[bytes] = []
             async for line in response.content:
                 if b'"content":"' in line and b'"content":""' not in line:
-                    break
+                    num_texts += 1
+                    if num_texts == number:
+                        break
+                    comments.clear()
                 comments.append(line) if line.startswith(b":") else None
-    assert len(comments) >= 3
-    assert comments[-1].startswith((b": cortex ", b": keep-alive"))
+    return comments
+
+
+async def test_stream_speaks_every_second_before_its_first_token(make_config: MakeConfig):
+    comments = await comments_before_text(make_config(fake_token_interval_ms=4000), 1)
+    # What else there is to remark comes at the beginning of the four seconds, and fills none.
+    assert comments.count(b": keep-alive\n") >= 3
+
+
+async def test_stream_has_a_longest_silence_of_its_own_between_its_tokens(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(streaming, "_QUIET_AFTER_TEXT_S", 0.1)
+    comments = await comments_before_text(make_config(fake_token_interval_ms=2000), 2)
+    assert comments.count(b": keep-alive\n") > 4, "at the pace before its text they are two"
 
 
 async def test_python_that_cannot_run_the_engine_says_what_to_install(make_config: MakeConfig):

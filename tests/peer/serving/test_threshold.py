@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 
 import pytest
 
@@ -142,6 +142,22 @@ async def test_of_all_addresses_few_wait_and_a_member_gets_in(monkeypatch: pytes
             assert third.waits
 
 
+async def test_one_address_that_fills_the_place_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threshold, "_WHILE_S", NEVER_S)
+    monkeypatch.setattr(threshold, "_MAX_WAITING", 4)
+    monkeypatch.setattr(threshold, "_MAX_WAITING_OF_ONE", 2)
+    with ExitStack() as stack:
+        other = stack.enter_context(Silent("127.0.0.3"))
+        flood = [stack.enter_context(Silent("127.0.0.2")) for _ in range(6)]
+        async with opened() as port:
+            for silent in (other, *flood):
+                await silent.comes(port)
+            assert await is_answered(port)
+            for silent in flood[:3]:
+                assert await silent.is_sent_away()
+            assert other.waits and flood[-1].waits
+
+
 async def test_what_is_no_tls_harms_nobody():
     with Silent() as talker:
         async with opened() as port:
@@ -151,13 +167,17 @@ async def test_what_is_no_tls_harms_nobody():
             assert await is_answered(port)
 
 
-async def test_all_who_came_while_nobody_looked_are_let_in(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("num_addresses", "max_waiting"), [(1, 20), (10, 6)])
+async def test_all_who_came_while_nobody_looked_are_let_in(
+    num_addresses: int, max_waiting: int, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(threshold, "_WHILE_S", NEVER_S)
-    monkeypatch.setattr(threshold, "_MAX_WAITING", 6)
+    monkeypatch.setattr(threshold, "_MAX_WAITING", max_waiting)
     monkeypatch.setattr(threshold, "_MAX_WAITING_OF_ONE", 3)
     context = Trust(KEYRING, HOST).server_context()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        came = [socket.create_connection(listener.getsockname()) for _ in range(20)]
+        sources = [(f"127.0.0.{2 + number % num_addresses}", 0) for number in range(20)]
+        came = [socket.create_connection(listener.getsockname(), None, each) for each in sources]
         running = asyncio.create_task(Threshold(listener, context, Echo, NEVER_S).run())
         async with asyncio.timeout(DEADLINE_S):
             assert all(await asyncio.gather(*map(is_let_in, came)))
