@@ -73,7 +73,7 @@ def serve(
             also=(REQUEST_LOG, RELOAD_LOG, *happenings),
             form=config.log_format,
         )
-        return _guarded(config, voice, is_kept=by is not None)
+        return _guarded(config, voice, is_kept=by is not None or not voice.is_private)
 
     config = build(invocation.settings)
     if invocation.settings.file is not None:
@@ -134,7 +134,8 @@ def _guarded(config: PeerConfig, voice: Voice, *, is_kept: bool) -> PeerConfig:
     """The config with the key that a peer made for itself once, as long as its file is there; one
     is made where others can reach the peer and nobody gave it any.
 
-    What is said is not shown the key where it `is_kept`, as by a service manager in its log.
+    What is said is not shown the key where it `is_kept`, as in the log of a service manager or of
+    a container.
     """
     import secrets
 
@@ -185,7 +186,7 @@ def _take_up_fleet(
     searched = choose(read_interfaces(), fleet.mdns_interfaces, fleet.host).names
     named = [neuron.name for neuron in invocation.settings.neurons]
     # Nor is the fleet's key for a log: `cortex key` shows it at any time.
-    is_shown = is_new and invocation.supervision is None
+    is_shown = is_new and invocation.supervision is None and voice.is_private
     for line in describe_fleet(fleet, ring, searched, named, state_dir, is_new=is_shown):
         voice.line(line)
 

@@ -32,6 +32,11 @@ class Voice:
         self._beside = beside
         self._clock = clock
 
+    @property
+    def is_private(self) -> bool:
+        """Whether a person's screen is all it reaches: whatever else reads it may be a log."""
+        return self._output.is_terminal and self.form == "text"
+
     def line(self, text: str) -> None:
         self._say(text, self._clock())
 

@@ -51,11 +51,13 @@ def held(path: Path) -> Generator[None]:
 def _open_lock(path: Path) -> int:
     """Raises OSError."""
     lock = _lock_of(path)
-    # For writing: a file system of the network locks no others.
+    # For writing: a file system of the network locks no others. Through no link: root would make
+    # the file that it leads to, anywhere.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(lock, flags | os.O_EXCL, 0o600)
     except FileExistsError:
-        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        return os.open(lock, flags, 0o600)
     _give_to_owner(descriptor, path, path.parent)
     return descriptor
 

@@ -56,8 +56,9 @@ def gateway(
       cortex gateway --port 443 --metrics-host 127.0.0.1
 
     It needs neither torch nor models; `cortex serve` is the same. It is open to the network and
-    wants keys: where cortex.toml has none, one is made, shown once and kept as a hash. Its numbers
-    are told on a port of their own, without a key: /metrics and /healthz, and nothing else.
+    wants keys: where cortex.toml has none, one is made, shown once at a terminal and kept as a
+    hash. Its numbers are told on a port of their own, without a key: /metrics and /healthz, and
+    nothing else.
     """
     from dataclasses import replace
 

@@ -104,12 +104,13 @@ def peer(
       cortex peer --host 0.0.0.0 --port 8000
       cortex peer --join beast.internal:13132 --name borea
 
-    The first start makes a fleet key, and shows the line that lets others join. Peers of one key
-    find each other in the local network, or by --join, and any of them answers for all.
+    The first start makes a fleet key, and shows at a terminal the line that lets others join.
+    Peers of one key find each other in the local network, or by --join, and any of them answers
+    for all.
 
     Each request is logged on standard error when it has ended. Where others can reach the peer
-    and cortex.toml has no keys, one is made, shown once and kept as a hash. The first ctrl-c lets
-    running answers end, the second stops at once.
+    and cortex.toml has no keys, one is made, shown once at a terminal and kept as a hash. The first
+    ctrl-c lets running answers end, the second stops at once.
     """
     from dataclasses import replace
 

@@ -15,12 +15,14 @@ from typing import Any, Literal
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from cortex.engine.errors import CortexError
+
 from ..addresses import host_of, is_loopback
 from ..errors import InvalidApiKey, NotFound, PermissionDenied
 from ..keys.access import ApiKey, presented_keys
 from .context import NODE_OF
 from .pages import check_own_name, check_page, is_foreign
-from .terms import TERMS
+from .terms import TERMS, Terms
 
 # Whom a route opens to: all who come, those with a key where keys are wanted, those who steer.
 Opening = Literal["everybody", "askers", "admins"]
@@ -37,8 +39,25 @@ _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 @web.middleware
 async def authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
+    key = _admit(request, request[TERMS])
+    if key is not None:
+        request[API_KEY] = key
+    return await handler(request)
+
+
+def is_still_admitted(request: web.Request, terms: Terms) -> bool:
+    """Whether by these terms, which came later, it would be let in."""
+    try:
+        _admit(request, terms)
+    except CortexError:
+        return False
+    return True
+
+
+def _admit(request: web.Request, terms: Terms) -> ApiKey | None:
+    """The key that it came with, where it is one of ours. Raises what it is refused with."""
     if is_member(request):
-        return await handler(request)
+        return None
     if certificate_of(request.transport):
         raise PermissionDenied(
             "the fleet key of this connection is no longer held here",
@@ -46,26 +65,20 @@ async def authorized(request: web.Request, handler: Handler) -> web.StreamRespon
         )
     if request.path.startswith(FLEET_PREFIX):
         raise NotFound("this route is for peers, on the fleet's port", "see /docs for the others")
-    terms = request[TERMS]
-    keyring = terms.keyring
     headers = request.headers
-    key = keyring.find(presented_keys(headers.get("authorization"), headers.get("x-api-key")))
-    if key is not None:
-        request[API_KEY] = key
+    key = terms.keyring.find(presented_keys(headers.get("authorization"), headers.get("x-api-key")))
     opening = _opening(request)
     if opening == "admins":
         check_steering(key, comes_from_here=_comes_from_here(request))
     elif opening == "askers" and key is None:
-        if not (keyring.is_open or terms.lets_anonymous_in):
+        if not (terms.keyring.is_open or terms.lets_anonymous_in):
             raise InvalidApiKey(
                 "this peer wants an API key, and this request came with none that it knows",
                 "send one of its keys, as Authorization: Bearer KEY or as x-api-key: KEY",
             )
         check_page(headers, terms.origins)
-        # Whose peer has keys has said who comes in without one.
-        if keyring.is_open and is_loopback(request.remote or ""):
-            check_own_name(headers, terms.origins, socket.gethostname())
-    return await handler(request)
+        check_own_name(headers, terms.origins, socket.gethostname())
+    return key
 
 
 def is_member(request: web.Request) -> bool:

@@ -1,4 +1,5 @@
-"""Whoever watches a stream without an end of its own: woken by news, told when the peer ends.
+"""Whoever watches a stream without an end of its own: woken by news, told when the peer ends, and
+sent away where keys have changed and what it came with opens no more.
 
 Each keeps a connection for as long as it likes: of those that may only ask there are no more than
 leave room for questions, and of one key or address only a few.
@@ -14,8 +15,9 @@ from aiohttp import web
 
 from cortex.engine.errors import Overloaded
 
-from .access import API_KEY, is_member
+from .access import API_KEY, is_member, is_still_admitted
 from .context import NODE
+from .terms import TERMS, TERMS_NOW
 
 _ONLOOKERS: web.AppKey[set[Onlooker]] = web.AppKey("onlookers")
 
@@ -24,13 +26,25 @@ _PART_OF_CONNECTIONS = 4
 
 
 class Onlooker:
-    def __init__(self, asker: str | None) -> None:
-        self.asker = asker
-        self.is_dismissed = False
+    """It looks often whether `is_dismissed`, whatever the news."""
+
+    def __init__(self, request: web.Request) -> None:
+        self.asker = _asker(request)
         self.news = asyncio.Event()
+        self._request = request
+        self._terms = request[TERMS]
+        self._is_dismissed = False
+
+    @property
+    def is_dismissed(self) -> bool:
+        terms = self._request.app[TERMS_NOW].take()
+        if terms is not self._terms:
+            self._terms = terms
+            self._is_dismissed |= not is_still_admitted(self._request, terms)
+        return self._is_dismissed
 
     def dismiss(self) -> None:
-        self.is_dismissed = True
+        self._is_dismissed = True
         self.news.set()
 
 
@@ -49,7 +63,7 @@ async def _dismiss(app: web.Application) -> None:
 def onlooking(request: web.Request) -> Generator[Onlooker]:
     """Raises Overloaded where there are as many as there may be."""
     onlookers = request.app[_ONLOOKERS]
-    onlooker = Onlooker(_asker(request))
+    onlooker = Onlooker(request)
     if onlooker.asker is not None:
         most = request.app[NODE].config.connections.max_connections // _PART_OF_CONNECTIONS
         askers = [one.asker for one in onlookers if one.asker is not None]

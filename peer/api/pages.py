@@ -41,7 +41,7 @@ def check_page(headers: Mapping[str, str], origins: Set[str]) -> None:
 
 
 def check_own_name(headers: Mapping[str, str], origins: Set[str], machine: str) -> None:
-    """For what came from `machine` itself.
+    """For what came to `machine` without a key, from wherever.
 
     Raises PermissionDenied where somebody else may own the name that this peer was asked by.
     """
@@ -53,7 +53,7 @@ def check_own_name(headers: Mapping[str, str], origins: Set[str], machine: str) 
     raise PermissionDenied(
         f"without a key this peer is not asked by the name {host[:80]!r}: a page in a browser may"
         " be behind it",
-        "ask it as localhost; behind a proxy of yours make a key with `cortex config new-key`, or"
+        "ask it as localhost or by an address, send a key (`cortex config new-key` makes one), or"
         f" add 'https://{host[:80]}' to cors_origins in the section [api] of cortex.toml",
     )
 

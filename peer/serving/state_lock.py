@@ -16,6 +16,8 @@ from ..errors import CannotKeepIdentity, StateInUse
 
 _NAME = "peer.lock"
 _MAX_PID_BYTES = 20
+# A link in its place would have somebody else's file made, or emptied, by whoever starts the peer.
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW
 
 
 @contextmanager
@@ -37,7 +39,7 @@ def holder_of(state_dir: Path) -> str | None:
     nobody may know.
     """
     try:
-        descriptor = os.open(state_dir / _NAME, os.O_RDWR)
+        descriptor = os.open(state_dir / _NAME, _FLAGS)
     except OSError:
         return None
     try:
@@ -53,7 +55,7 @@ def _open(state_dir: Path) -> int:
     path = state_dir / _NAME
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        return os.open(path, _FLAGS | os.O_CREAT, 0o600)
     except OSError as error:
         raise CannotKeepIdentity(
             f"cannot write {path}: {error.strerror or error}",

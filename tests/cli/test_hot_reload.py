@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from cortex.cli.errors import ConfigProblem
+from cortex.cli.first_key import first_key
 from cortex.cli.settings import following
 from cortex.cli.settings.following import FollowedFiles
 from cortex.cli.settings.reading import Settings, read_settings
@@ -39,15 +40,12 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        self.made_key = ""
         self.address = self.wait_for(r"http://(\S+)/v1")
         self.wait_for("^(ready) in ")
 
     def wait_for(self, pattern: str) -> str:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if made := re.match(r"key    (\S+)   shown this once", line):
-                self.made_key = made[1]
             if found := re.search(pattern, line):
                 return found[1]
         raise AssertionError(f"it ended without saying {pattern}")
@@ -126,8 +124,8 @@ def test_the_key_that_a_peer_made_holds_beside_others_until_its_file_is_removed(
     file, state = tmp_path / "cortex.toml", tmp_path / "state"
     file.write_text("")
     options = ("--host", "0.0.0.0", "--state-dir", str(state), "--config", str(file))
+    first = first_key(state, bytes(32)).text or ""
     with running(*options) as peer:
-        first = peer.made_key
         file.write_text(LIVE.format(hash=spell_hash(digest_of("k"))))
         assert peer.wait_for("^key    that of (.*) opens too") == str(state / "api-key")
         peer.wait_for("settings (taken up)")

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 import pytest
 
 from cortex.cli.devices import Devices
+from cortex.cli.first_key import first_key
 from cortex.cli.serving import describe_models, describe_ready, describe_start
 from cortex.engine.wishes import Wishes
 from cortex.peer.config import Card, Locations, PeerConfig
@@ -25,6 +26,7 @@ from cortex.peer.keys.access import ApiKey, digest_of, spell_hash
 from cortex.peer.models.shelf import Shelf
 
 Cortex = Callable[..., Any]
+AtTerminal = Callable[..., Any]
 WriteScript = Callable[..., tuple[str, ...]]
 
 READY_S = 30.0
@@ -262,27 +264,59 @@ def status_of(address: str, key: str | None = None) -> int:
             return error.code
 
 
-def test_a_peer_open_to_others_makes_a_key_and_shows_it_once(
-    cortex: Cortex, replies: WriteScript, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_peer_open_to_others_makes_a_key_and_shows_it_once_to_a_person(
+    cortex: Cortex,
+    at_terminal: AtTerminal,
+    replies: WriteScript,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = (*replies("hello"), "--host", "0.0.0.0", "--state-dir", str(tmp_path / "state"))
-    said: list[str] = []
-    with running(*options, said=said) as (_, address):
-        (key,) = re.findall(r"^key    (\S+) ", "".join(said), re.MULTILINE)
-        assert status_of(address) == 401
-        assert status_of(address, key) == 200
-        assert key not in (tmp_path / "state" / "api-key").read_text()
-        local = cortex("chat", "--json", "--state-dir", str(tmp_path / "state"), "hi")
-        assert local.code == 0, "a local command needs to be told none"
-        refused = cortex("chat", "--peer", address, "hi")
-        monkeypatch.setenv("CORTEX_API_KEY", key)
-        let_in = cortex("chat", "--peer", address, "hi")
+    terminal = at_terminal("peer", "--port", "0", *options)
+    terminal.wait_for("ready in ")
+    (key,) = re.findall(r"^key    (\S+) ", terminal.shown, re.MULTILINE)
+    (address,) = re.findall(r"http://(\S+)/v1", terminal.shown)
+    assert status_of(address) == 401
+    assert status_of(address, key) == 200
+    assert key not in (tmp_path / "state" / "api-key").read_text()
+    local = cortex("chat", "--json", "--state-dir", str(tmp_path / "state"), "hi")
+    assert local.code == 0, "a local command needs to be told none"
+    refused = cortex("chat", "--peer", address, "hi")
+    monkeypatch.setenv("CORTEX_API_KEY", key)
+    let_in = cortex("chat", "--peer", address, "hi")
     assert (refused.code, let_in.code) == (4, 0)
     assert "hint: set CORTEX_API_KEY to a key of that peer" in refused.stderr
-    said.clear()
+    terminal.process.send_signal(signal.SIGTERM)
+    assert terminal.wait_for_end() == 0
+    said: list[str] = []
     with running(*options, said=said) as (_, address):
         assert "key    " not in "".join(said)
         assert status_of(address, key) == 200
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_no_person_reads_is_shown_no_key(cortex: Cortex, tmp_path: Path, form: str) -> None:
+    """The log of a container, or of nohup, is kept and passed on."""
+    state = str(tmp_path / "state")
+    said: list[str] = []
+    options = ("--engine", "fake", "--host", "0.0.0.0", "--state-dir", state)
+    with running(*options, "--log-format", form, said=said, stderr=subprocess.STDOUT):
+        shown = cortex("key", "--state-dir", state).stdout
+    whole = "".join(said)
+    assert re.search("cortex1-[a-z2-7]{52}", shown), "who asks for it is shown it"
+    assert "cortex1-" not in whole
+    assert "sk-cortex-" not in whole
+    assert "key    made, and shown in no log" in whole
+    assert "to join it elsewhere, see: cortex key --state-dir" in whole
+
+
+def test_a_log_of_objects_is_shown_no_key_at_a_terminal_either(at_terminal: AtTerminal) -> None:
+    terminal = at_terminal(
+        *("peer", "--engine", "fake", "--host", "0.0.0.0", "--port", "0", "--log-format", "json")
+    )
+    terminal.wait_for("ready in ")
+    assert "cortex1-" not in terminal.shown
+    assert "sk-cortex-" not in terminal.shown
 
 
 def test_a_peer_logs_each_request_on_standard_error(
@@ -316,16 +350,19 @@ keys = ["{spell_hash(digest_of("k"))}"]
     assert [model["id"] for model in json.loads(listed.stdout)["models"]] == ["fake", "claude-fake"]
 
 
-def test_the_first_start_makes_a_fleet_key_and_shows_it_once(
-    cortex: Cortex, tmp_path: Path
+def test_the_first_start_makes_a_fleet_key_and_shows_it_once_to_a_person(
+    cortex: Cortex, at_terminal: AtTerminal, tmp_path: Path
 ) -> None:
     options = ("--engine", "fake", "--state-dir", str(tmp_path / "state"))
-    first, second = list[str](), list[str]()
-    with running(*options, said=first):
-        pass
+    terminal = at_terminal("peer", "--port", "0", *options)
+    terminal.wait_for("ready in ")
+    terminal.process.send_signal(signal.SIGTERM)
+    assert terminal.wait_for_end() == 0
+    second: list[str] = []
     with running(*options, said=second):
         shown = cortex("key", *options[2:]).stdout.strip()
-    assert re.search(rf"^fleet  [0-9a-f]{{8}}   new; elsewhere run: {shown}$", "".join(first), re.M)
+    line = rf"^fleet  [0-9a-f]{{8}}   new; elsewhere run: {shown}\r$"
+    assert re.search(line, terminal.shown, re.MULTILINE)
     assert shown.split()[-1] == (tmp_path / "state" / "fleet.key").read_text().strip()
     assert "cortex1-" not in "".join(second)
     assert "looks  nowhere: it can only be found\n" in second, "the tests' peers use no multicast"
@@ -370,11 +407,11 @@ def test_a_gateway_needs_nothing_that_computes_and_starts_nothing(
 
 def test_a_gateway_wants_keys_and_tells_its_numbers_to_all(tmp_path: Path) -> None:
     said: list[str] = []
+    key = first_key(tmp_path / "state", bytes(32)).text
     options = ("--metrics-port", "0", "--state-dir", str(tmp_path / "state"))
     command = ("-m", "cortex.cli", "gateway")
     with running(*options, said=said, command=command) as (_, address):
         everything = "".join(said)
-        (key,) = re.findall(r"^key    (\S+) ", everything, re.MULTILINE)
         (port,) = re.findall(r"^count  http://0\.0\.0\.0:(\d+)/metrics ", everything, re.MULTILINE)
         assert "device none   (others make the answers)\n" in said
         assert (status_of(address), status_of(address, key)) == (401, 200)

@@ -69,3 +69,15 @@ def test_a_lock_that_root_makes_can_be_taken_by_the_files_owner(
         with held(path):
             pass
     assert given == [("fleet.key.lock", 7, 7)], "one that is there is its maker's"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_lock_is_taken_through_no_link(tmp_path: Path, *, is_there: bool) -> None:
+    """The folder is the peer's, and root's command goes to nobody's file by its word."""
+    path, target = tmp_path / "fleet.key", tmp_path / "elsewhere"
+    if is_there:
+        target.write_text("somebody's")
+    path.with_name("fleet.key.lock").symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"), held(path):
+        pass
+    assert target.exists() == is_there

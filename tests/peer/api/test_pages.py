@@ -117,9 +117,21 @@ async def test_without_a_key_pages_have_no_say(
     assert await status(make_config(), **headers) == code
 
 
-async def test_a_peer_with_keys_is_asked_by_whatever_name(make_config: MakeConfig):
-    config = make_config(keys=(ApiKey("ci", digest_of("k")),), lets_anonymous_in=True)
-    assert await status(config, host="chat.example.org") == 200
+@pytest.mark.parametrize(
+    ("host", "origins", "code"),
+    [
+        ("evil.example.com:13131", (), 403),
+        ("gateway.office.example.com", ("http://gateway.office.example.com",), 200),
+        ("192.168.1.5:13131", (), 200),
+    ],
+)
+async def test_who_comes_without_a_key_beside_those_with_one_asks_by_no_name_of_strangers(
+    make_config: MakeConfig, host: str, origins: tuple[str, ...], code: int
+):
+    """Its browser takes a page of http://evil.example.com:13131 for the peer's own."""
+    keys = (ApiKey("ci", digest_of("k")),)
+    config = make_config(keys=keys, lets_anonymous_in=True, cors_origins=origins)
+    assert await status(config, host=host, origin=f"http://{host}") == code
 
 
 async def test_who_sends_a_key_asks_for_itself_by_whatever_name(make_config: MakeConfig):

@@ -137,6 +137,42 @@ async def test_the_key_of_a_note_locks_nobody_out(make_config: MakeConfig):
         assert await status(session, "/v1/models", {"x-api-key": "ci-key"}) == 200
 
 
+@pytest.mark.parametrize("path", ["/logs?follow=1", "/fleet/events"])
+async def test_a_key_that_is_taken_away_takes_its_streams_with_it(
+    make_config: MakeConfig, path: str
+):
+    config = make_config(**KEYS)
+    async with serving(config) as server, http(server) as session:
+        (note,) = config.locations.announcements_dir.glob("*.json")
+        other = {"x-api-key": json.loads(note.read_text())["key"]}
+        async with (
+            session.get(path, headers=AFAR | STEER) as taken,
+            session.get(path, headers=AFAR | other) as kept,
+        ):
+            for stream in (taken, kept):
+                assert stream.status == 200
+                await stream.content.readline()
+            await server.reconfigure(replace(config, admin_keys=()))
+            await taken.content.read()
+            for _ in range(5):
+                assert await kept.content.readline(), "other keys keep theirs"
+
+
+async def test_who_watches_without_a_key_is_sent_away_once_there_are_keys(make_config: MakeConfig):
+    config = make_config()
+    async with (
+        serving(config) as server,
+        http(server) as session,
+        session.get("/fleet/events") as stream,
+    ):
+        await stream.content.readline()
+        await server.reconfigure(replace(config, max_concurrent=3))
+        for _ in range(5):
+            assert await stream.content.readline(), "other settings send nobody away"
+        await server.reconfigure(replace(config, keys=KEYS["keys"]))
+        await stream.content.read()
+
+
 async def test_where_others_may_ask_too_a_key_is_not_needed(make_config: MakeConfig):
     async with serving(make_config(**KEYS, lets_anonymous_in=True)) as server, http(server) as on:
         assert await status(on, "/v1/models") == 200

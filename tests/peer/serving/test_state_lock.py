@@ -15,7 +15,7 @@ import pytest
 from cortex.peer.config import FleetConfig, PeerConfig
 from cortex.peer.errors import CannotKeepIdentity, StateInUse
 from cortex.peer.serving.server import serving
-from cortex.peer.serving.state_lock import only_peer_of
+from cortex.peer.serving.state_lock import holder_of, only_peer_of
 
 HOLD = """
 import sys
@@ -54,6 +54,24 @@ def test_a_directory_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CannotKeepIdentity, match="file"), only_peer_of(tmp_path / "file"):
         pass
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_lock_that_leads_elsewhere_is_told_and_left_alone(
+    tmp_path: Path, *, is_there: bool
+) -> None:
+    state, target = tmp_path / "state", tmp_path / "elsewhere"
+    state.mkdir()
+    if is_there:
+        target.write_text("somebody's")
+    (state / "peer.lock").symlink_to(target)
+    with (
+        pytest.raises(CannotKeepIdentity, match=r"peer\.lock: .*symbolic links"),
+        only_peer_of(state),
+    ):
+        pass
+    assert holder_of(state) is None
+    assert (target.read_text() if target.exists() else None) == ("somebody's" if is_there else None)
 
 
 async def test_a_member_of_a_fleet_is_refused_before_it_listens(
