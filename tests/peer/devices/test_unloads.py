@@ -181,18 +181,16 @@ async def test_a_forced_unload_whose_cancel_comes_too_late_waits_for_nobody(
         waits = Wish("a")
         residency.ask(waits.ticket)
         await settle()
-        if is_told_before:
-            plain = asyncio.create_task(residency.unload("a"))
+        orders = [False, True] if is_told_before else [True]
+        told: list[asyncio.Task[bool]] = []
+        for is_forced in orders:
+            told.append(asyncio.create_task(residency.unload("a", is_forced=is_forced)))
             await settle()
-        order = asyncio.create_task(residency.unload("a", is_forced=True))
-        await settle()
         await load(loader)
-        assert await order and not waits.is_granted
+        assert all(await asyncio.gather(*told)) and not waits.is_granted
         await load(loader)
         assert waits.is_granted
         assert loader.log == ["load a", "cancel a", "unload a", "load a"]
-        if is_told_before:
-            assert await plain
 
 
 async def test_an_unload_that_a_later_load_undoes_says_so(
