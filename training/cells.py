@@ -5,7 +5,7 @@ left to right, those of its lower half the rest; 0 means none. The head that pre
 in training only: without it the tower sits on a plateau.
 
 A character whose centre is within a pixel of an edge belongs to either side as if by chance, and
-with it every slot after it: in three tenths of all cells. So a cell has several readings, as if
+with it every slot after it: a third of all characters stand so. A cell has several readings, as if
 the print stood a little further left, right, higher or lower, and any of them is right.
 """
 
@@ -30,7 +30,7 @@ _CLASS = {c: i + 1 for i, c in enumerate(CHARACTERS)}
 # Most slots are empty: at full weight they would drown the rest, at too little of it letters are
 # seen that are not there.
 _EMPTY_WEIGHT = 0.4
-# The first reading is as the page was drawn.
+# As the page was drawn; further left and right; higher and lower.
 _READ_AT_PX = ((0.0, 0.0), (-0.75, 0.0), (0.75, 0.0), (0.0, -0.75), (0.0, 0.75))
 
 

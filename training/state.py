@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -147,3 +148,25 @@ def import_weights(model: Qwen35, folder: Path) -> None:
 
 def _published(name: str) -> str:
     return next(name.replace(own, out, 1) for own, out in _PREFIXES if name.startswith(own))
+
+
+def export_tower(trainee: Trainee, file: Path) -> None:
+    """The tower and the head that reads its cells, bf16, for a language model to be trained on."""
+    tensors = {
+        name: parameter.detach().to("cpu", torch.bfloat16).contiguous()
+        for name, parameter in _tower_and_head(trainee)
+    }
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def import_tower(trainee: Trainee, file: Path) -> None:
+    """Take the tower and its head from what `export_tower` wrote. Raises KeyError for a lack."""
+    tensors = read_tensors(file)
+    with torch.no_grad():
+        for name, parameter in _tower_and_head(trainee):
+            parameter.copy_(tensors[name])
+
+
+def _tower_and_head(trainee: Trainee) -> Iterator[tuple[str, nn.Parameter]]:
+    tower = ("model.visual.", "cell_reader.")
+    return (each for each in trainee.named_parameters() if each[0].startswith(tower))

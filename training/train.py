@@ -40,7 +40,9 @@ from training.state import (
     Optimisers,
     Progress,
     Trainee,
+    export_tower,
     export_weights,
+    import_tower,
     import_weights,
     load_state,
     new_optimisers,
@@ -113,6 +115,8 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     trainee = new_trainee(recipe.seed)
     if args.start_from:
         import_weights(trainee.model, args.start_from)
+    if args.tower_from:
+        import_tower(trainee, args.tower_from)
     trainee.to(device)
     optimisers = new_optimisers(trainee)
     watch = Watch(trainee.model.language_model)
@@ -139,9 +143,11 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
             save()
             saved_s = time.monotonic()
     save()
+    averaged = cast("Trainee", optimisers.mean.module)
     if args.export:
-        averaged = cast("Trainee", optimisers.mean.module)
         export_weights(averaged.model, args.export, recipe.max_pixels)
+    if args.export_tower:
+        export_tower(averaged, args.export_tower)
     print(f"stopped at step {step} of {recipe.steps}; state in {state_file}")
 
 
@@ -245,7 +251,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of the trainer")
     parser.add_argument("--export", type=Path, help="write the weights there when stopping")
+    parser.add_argument("--export-tower", type=Path, help="write the tower and its head there too")
     parser.add_argument("--start-from", type=Path, help="weights, where --state holds none")
+    parser.add_argument(
+        "--tower-from", type=Path, help="another tower for them, as --export-tower wrote it"
+    )
     parser.add_argument("--first-step", type=int, default=0, help="where to start without a state")
     parser.add_argument(
         "--new-recipe", action="store_true", help="go on from a state that another recipe made"

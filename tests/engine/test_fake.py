@@ -119,10 +119,10 @@ def test_pieces_never_hold_part_of_a_character() -> None:
     assert not any("\ufffd" in piece for piece in pieces)
 
 
-def test_stop_string_in_what_was_held_back_ends_the_answer_too() -> None:
-    cut = len(_REPLIES[0].encode()) - 2  # in the middle of a character
+def test_an_answer_cut_inside_a_character_ends_before_it_and_by_its_length() -> None:
+    cut = len(_REPLIES[0].encode()) - 2
     made = play(scripted(ask("a", max_tokens=cut, stop=("\ufffd",))))
-    assert (made[-1].finish, made[-1].stop_text) == ("stop", "\ufffd")
+    assert (made[-1].finish, made[-1].stop_text) == ("length", None)
 
 
 def test_answer_says_by_whose_limit_it_ended() -> None:

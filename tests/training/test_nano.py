@@ -21,7 +21,14 @@ from training.nano import (
     token_id,
     write_folder,
 )
-from training.state import Trainee, export_weights, import_weights, new_trainee
+from training.state import (
+    Trainee,
+    export_tower,
+    export_weights,
+    import_tower,
+    import_weights,
+    new_trainee,
+)
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -118,3 +125,18 @@ def test_every_file_of_a_published_folder_is_written(tmp_path: Path) -> None:
         "preprocessor_config.json",
         "chat_template.jinja",
     }
+
+
+def test_a_tower_that_learnt_by_itself_comes_with_its_head_and_leaves_the_rest(
+    tmp_path: Path,
+) -> None:
+    learnt, other = new_trainee(seed=1), new_trainee(seed=2)
+    export_tower(learnt, tmp_path / "tower.safetensors")
+
+    import_tower(other, tmp_path / "tower.safetensors")
+
+    theirs, untouched = other.state_dict(), new_trainee(seed=2).state_dict()
+    for name, tensor in learnt.state_dict().items():
+        is_taken = name.startswith(("model.visual.", "cell_reader."))
+        expected = tensor.bfloat16().float() if is_taken else untouched[name]
+        assert torch.equal(theirs[name], expected), name
