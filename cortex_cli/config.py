@@ -165,7 +165,7 @@ def _supervision(environ: Mapping[str, str], pid: int) -> Supervision | None:
     return Supervision(address, int(silence_us) / 1e6 if is_watched else None)
 
 
-def set_variable(name: str, value: str) -> None:
+def export_variable(name: str, value: str) -> None:
     """For the libraries that look for it themselves; programs that are started inherit it."""
     os.environ[name] = value
 

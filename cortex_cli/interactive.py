@@ -19,7 +19,7 @@ from cortex.peer.talk.conversation import Conversation, may_be_pictures
 from cortex.peer.talk.paths import path_completions
 
 from .chat_commands import NAMES, ChatCommands, Leave, Talk
-from .config import set_variable
+from .config import export_variable
 from .diagnostics import Diagnostics
 from .question import checked_text
 
@@ -149,7 +149,7 @@ def _use_utf8_locale() -> None:
     if locale.setlocale(locale.LC_CTYPE) in ("C", "POSIX"):
         with contextlib.suppress(locale.Error):
             # Line editing asks the environment again before each line.
-            set_variable("LC_ALL", locale.setlocale(locale.LC_CTYPE, "C.UTF-8"))
+            export_variable("LC_ALL", locale.setlocale(locale.LC_CTYPE, "C.UTF-8"))
 
 
 def _completer(begins_at: Callable[[], int]) -> Callable[[str, int], str | None]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_params_convertors_ctx_param_name_from_function
 
-from .config import set_variable
+from .config import export_variable
 from .durations import parse_duration
 from .options import Config, StateDir, Verbose, invocation_of
 
@@ -52,7 +52,7 @@ def _be_quiet(context: typer.Context, wished: bool) -> None:
 def _forbid_colour(context: typer.Context, wished: bool) -> None:
     if wished and not context.resilient_parsing:
         invocation_of(context).colour_wish = False
-        set_variable("NO_COLOR", "1")  # for the libraries that draw
+        export_variable("NO_COLOR", "1")  # for the libraries that draw
 
 
 def _set_timeout(context: typer.Context, timeout_s: float | None) -> None:

@@ -14,6 +14,7 @@ from cortex.peer.config import PeerConfig
 from cortex.peer.routing.ingress import Ingress
 from cortex.peer.serving.server import serving
 from cortex.peer.wall_clock import wall_clock_s
+from tests.time_zones import in_zone
 
 from .in_memory import http
 
@@ -21,12 +22,9 @@ NINE_HOURS_S = 9 * 3600
 
 
 @pytest.fixture
-def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with monkeypatch.context() as here:
-        here.setenv("TZ", "JST-9")
-        time.tzset()
+def in_tokyo() -> Iterator[None]:
+    with in_zone("JST-9"):
         yield
-    time.tzset()
 
 
 @pytest.mark.usefixtures("in_tokyo")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +14,7 @@ from cortex.peer.onlooker.happenings import Happening
 from cortex.peer.onlooker.pictures import read_picture
 from cortex.tui.moments import local_time
 from cortex.tui.watched import Watched
+from tests.time_zones import in_zone
 
 
 def test_an_address_that_begins_or_ends_another_is_not_taken_for_it(told: Any) -> None:
@@ -41,12 +41,9 @@ def test_what_happened_before_midnight_is_told_with_its_day_and_its_time(told: A
 
 
 @pytest.fixture
-def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with monkeypatch.context() as here:
-        here.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
-        time.tzset()
+def in_berlin() -> Iterator[None]:
+    with in_zone("CET-1CEST,M3.5.0,M10.5.0/3"):
         yield
-    time.tzset()
 
 
 @pytest.mark.usefixtures("in_berlin")
