@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
 from torch.utils.data import IterableDataset
 
 from cortex.engine.images import smart_resize
+from cortex.engine.models.qwen3_5_vision import VisionTower
 from cortex.engine.patches import pixels_to_patches
 from cortex.engine.positions import rope_positions
 from training.cells import cell_targets
@@ -66,8 +66,8 @@ class ReadingBatch:
     """Rows of one length class, padded on the right.
 
     token_ids, labels [batch, tokens] (labels are IGNORED but on the answer and its end);
-    positions [3, batch, tokens]. `pictures` is None where no row has one, a tensor [cells, hidden]
-    where a tower that is held still has looked at them already.
+    positions [3, batch, tokens]. `pictures` is None where no row has one, a tensor where a tower
+    that is held still has looked at them already: what its last projection takes of each cell.
     """
 
     pictures: TowerBatch | torch.Tensor | None
@@ -195,12 +195,12 @@ def _reading_batch(rows: Sequence[_Row]) -> ReadingBatch:
     return ReadingBatch(shown, token_ids, labels, positions, pointed)
 
 
-def seen_through(tower: nn.Module, batch: ReadingBatch) -> ReadingBatch:
-    """The batch with what a tower on the CPU makes of its pictures in place of them."""
+def seen_through(tower: VisionTower, batch: ReadingBatch) -> ReadingBatch:
+    """The batch with what a tower that is held still sees in its pictures in place of them."""
     if not isinstance(batch.pictures, TowerBatch):
         return batch
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        return replace(batch, pictures=tower(batch.pictures.patches, batch.pictures.grids))
+    with torch.no_grad(), torch.autocast(batch.token_ids.device.type, torch.bfloat16):
+        return replace(batch, pictures=tower.look(batch.pictures.patches, batch.pictures.grids))
 
 
 class BatchStream(IterableDataset[Any]):

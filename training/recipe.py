@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
+from cortex.engine.models.qwen3_5_vision import VisionTower
 from training.batches import (
     ReadingBatch,
     TowerBatch,
@@ -108,7 +108,7 @@ class MakeBatch:
     A `tower` looks at the pictures of conversations while it is held still.
     """
 
-    def __init__(self, recipe: Recipe, tower: nn.Module | None = None) -> None:
+    def __init__(self, recipe: Recipe, tower: VisionTower | None = None) -> None:
         self._recipe, self._tower = recipe, tower
         self._book: Any = None
 

@@ -2,8 +2,8 @@
 
 The tower alone learns to name the characters of each cell on dense pages (on weights that have
 learnt before, a new head first learns to name what they see); then the language model learns to
-read them out and to answer, the tower held still; then both together, with the tower's own task
-kept on. The curve goes to curve.csv beside the state.
+read them out and to answer, the tower held still but for its last projection; then both together,
+with the tower's own task kept on. The curve goes to curve.csv beside the state.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from training.batches import (
     BatchStream,
     ReadingBatch,
     TowerBatch,
+    seen_through,
     to_device,
 )
 from training.cells import cell_accuracy, cell_loss
@@ -69,26 +70,27 @@ def reading_loss(
     batch: ReadingBatch,
     watch: Watch,
     *,
-    with_tower: bool,
     cell_weight: float,
     pointing_weight: float,
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Cross-entropy of the answers plus the shares of pointing and of the tower, and what to log.
 
-    Without the tower its rows are taken as they are, and only the language model learns.
+    Of a tower that has looked at the pictures already only the last projection learns.
     """
     model = trainee.model
+    tower = model.visual
+    assert tower is not None
     embeddings = model.embed(batch.token_ids)
     metrics: dict[str, float] = {}
     extra = embeddings.new_zeros(())
     if batch.pictures is not None:
         if isinstance(batch.pictures, TowerBatch):
             cells, extra, metrics["cell_accuracy"] = tower_loss(
-                trainee, batch.pictures, with_tower=with_tower
+                trainee, batch.pictures, with_tower=True
             )
             metrics["cell_loss"] = extra.item()
         else:
-            cells = batch.pictures
+            cells = tower.merger.linear_fc2(batch.pictures)
         pads = (batch.token_ids == token_id("<|image_pad|>"))[..., None]
         embeddings = embeddings.masked_scatter(pads, cells.to(embeddings.dtype))
     hidden = model(embeddings, batch.positions)
@@ -107,7 +109,7 @@ def reading_loss(
     metrics |= shares
     if pointing is not None:
         loss = loss + pointing * pointing_weight
-    return (loss + extra * cell_weight if with_tower else loss), metrics
+    return loss + extra * cell_weight, metrics
 
 
 def train(recipe: Recipe, args: argparse.Namespace) -> None:
@@ -213,6 +215,8 @@ def train_step(
     step: int,
 ) -> dict[str, float]:
     """One optimiser step on one batch; its metrics."""
+    tower = trainee.model.visual
+    assert tower is not None
     device_type = next(trainee.parameters()).device.type
     stage, step_in_stage = recipe.at(step)
     metrics: dict[str, float] = {}
@@ -227,9 +231,8 @@ def train_step(
             with torch.autocast(device_type, torch.bfloat16):
                 loss, part_metrics = reading_loss(
                     trainee,
-                    part,
+                    part if stage.tower_learns else seen_through(tower, part),
                     watch,
-                    with_tower=stage.tower_learns,
                     cell_weight=recipe.cell_loss_weight,
                     pointing_weight=recipe.pointing_loss_weight,
                 )
@@ -278,7 +281,9 @@ def main() -> None:
         "--decay-share", type=float, default=0.8, help="of the last stage, in which the rate falls"
     )
     parser.add_argument(
-        "--hold-tower", action="store_true", help="in the last stage too: it costs half as much"
+        "--hold-tower",
+        action="store_true",
+        help="but for its last projection, in the last stage too: it costs half as much",
     )
     parser.add_argument("--documents", type=float, default=0.0, help="their share of the drawing")
     parser.add_argument(

@@ -130,7 +130,7 @@ class VisionBlock(nn.Module):
 
 
 class PatchMerger(nn.Module):
-    """Norm each patch, join the patches of a cell, and project (with the exact GELU)."""
+    """Norm each patch, join the patches of a cell (with the exact GELU), and project."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -139,9 +139,10 @@ class PatchMerger(nn.Module):
         self.linear_fc1 = nn.Linear(self.cell_size, self.cell_size)
         self.linear_fc2 = nn.Linear(self.cell_size, config.out_hidden_size)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def join(self, x: torch.Tensor) -> torch.Tensor:
+        """[patches, hidden] to [merged cells, cell size], which `linear_fc2` then projects."""
         cells = self.norm(x).view(-1, self.cell_size)
-        return self.linear_fc2(functional.gelu(self.linear_fc1(cells)))
+        return functional.gelu(self.linear_fc1(cells))
 
 
 class VisionTower(nn.Module):
@@ -173,10 +174,14 @@ class VisionTower(nn.Module):
 
     def forward(self, patches: torch.Tensor, grids: list[Grid]) -> torch.Tensor:
         """[patches, patch values] in merge-block order to [merged cells, out hidden]."""
+        return self.merger.linear_fc2(self.look(patches, grids))
+
+    def look(self, patches: torch.Tensor, grids: list[Grid]) -> torch.Tensor:
+        """All but the last projection: what of a tower stays as it is while a model learns it."""
         x = self.embed_patches(patches, grids)
         cos, sin = self.rotary(grids, x.device)
         sizes = [h * w for t, h, w in grids for _ in range(t)]
         runs = [(size, len(list(group))) for size, group in itertools.groupby(sizes)]
         for block in self.blocks:
             x = block(x, cos, sin, runs)
-        return self.merger(x)
+        return self.merger.join(x)
