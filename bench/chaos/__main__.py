@@ -87,7 +87,7 @@ def show(trial: Trial, seconds: float | None, verdict: Verdict) -> None:
         print(f"  {count:7}  {name}")
     if verdict.excused:
         print(f"  the first of those lost: {verdict.excused[0].words[:200]}")
-    print(f"  longest gap within an answer: {dict(verdict.gaps_s)} s")
+    print(f"  longest gap within an answer whose ingress nobody harmed: {dict(verdict.gaps_s)} s")
     for attempt in (*verdict.errors, *verdict.wrong_answers)[:NUM_SHOWN]:
         when = f"{attempt.begun_s:.1f} to {attempt.ended_s:.1f} s"
         print(f"  {attempt.end} at {attempt.ingress}, {when}: {attempt.words}")

@@ -96,7 +96,9 @@ def judged(
         "errors": len(errors),
         "wrong answers": len(wrong),
     }
-    return Verdict(counts, tuple(errors), tuple(excused), tuple(wrong), _gaps(answered))
+    # Through an ingress that is halted nothing comes until it goes on: no peer could help.
+    helped = [a for a in answered if not _was_ingress_harmed(a, harms)]
+    return Verdict(counts, tuple(errors), tuple(excused), tuple(wrong), _gaps(helped))
 
 
 def _was_ingress_harmed(attempt: Attempt, harms: Sequence[Harm]) -> bool:

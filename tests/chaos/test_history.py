@@ -65,3 +65,11 @@ def test_whoever_is_turned_away_by_a_leaving_ingress_lost_nothing() -> None:
     verdict = verdict_of(away, attempt(0, ingress="bob", begun_s=10.7, ended_s=12.0))
     assert verdict.is_unbroken
     assert verdict.counts["turned away by an ingress that leaves"] == 1
+
+
+def test_the_gaps_told_are_those_through_an_ingress_that_nobody_harmed() -> None:
+    short, longer = (attempt(n, ingress="bob", longest_gap_s=0.1 + n) for n in range(2))
+    halted = attempt(2, begun_s=8.0, ended_s=21.0, longest_gap_s=12.0)
+    verdict = verdict_of(short, longer, halted)
+    assert verdict.is_clean
+    assert verdict.gaps_s["worst"] == 1.1
