@@ -59,8 +59,25 @@ _BASH = r"""_cortex_completion() {
 complete -o default -F _cortex_completion cortex"""
 
 
+# In a folder of $fpath the file is the function that the first TAB calls: what it defines has to be
+# called as well, or that TAB offers nothing. Who reads it with `source` has still to register it.
+_ZSH = r"""#compdef cortex
+
+_cortex() {
+    eval $(env _TYPER_COMPLETE_ARGS="${words[1,$CURRENT]}" \
+               _CORTEX_COMPLETE=complete_zsh ${(Q)~words[1]})
+}
+
+if [[ ${zsh_eval_context[-1]} == *func ]]
+then _cortex "$@"
+else compdef _cortex cortex
+fi"""
+
+
 def script(shell: Shell) -> str:
     if shell == "bash":
         return _BASH
+    if shell == "zsh":
+        return _ZSH
     made = get_completion_script(prog_name="cortex", complete_var="_CORTEX_COMPLETE", shell=shell)
     return made.rstrip("\n")

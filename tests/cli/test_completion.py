@@ -95,10 +95,30 @@ def test_a_shell_offers_what_can_be_meant(complete: Complete, line: str, names: 
 
 
 @needs("zsh")
-def test_zsh_completes_a_model_that_was_seen(seen: Path, checkout: Path) -> None:
-    script = checkout / "completions" / "_cortex"
-    setup = f"autoload -U compinit; compinit -u -d {seen}/dump; source {script}"
+@pytest.mark.parametrize("is_in_fpath", [True, False])
+def test_zsh_completes_a_model_that_was_seen_at_the_first_tab(
+    seen: Path, checkout: Path, is_in_fpath: bool
+) -> None:
+    scripts = checkout / "completions"
+    ready = f"autoload -U compinit; compinit -u -d {seen}/dump"
+    setup = (
+        f"fpath=({scripts} $fpath); {ready}"
+        if is_in_fpath
+        else f"{ready}; source {scripts}/_cortex"
+    )
     type_and_read(["zsh", "-f", "-i"], setup, {"cortex load tin": "tiny"})
+
+
+@needs("zsh")
+def test_zsh_asks_the_cortex_whose_path_was_typed(seen: Path, checkout: Path) -> None:
+    elsewhere = seen / "a folder" / "cortex"
+    elsewhere.parent.mkdir()
+    (seen / "bin" / "cortex").rename(elsewhere)
+    setup = (
+        f"fpath=({checkout}/completions $fpath); autoload -U compinit; compinit -u -d {seen}/dump"
+    )
+    setup += f"; HOME={seen}"
+    type_and_read(["zsh", "-f", "-i"], setup, {r"~/a\ folder/cortex load tin": "tiny"})
 
 
 @needs("bash")
