@@ -8,10 +8,13 @@ connections stand: each new handshake takes the newest.
 
 from __future__ import annotations
 
+import os
 import ssl
+import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -126,12 +129,23 @@ def _loaded(context: ssl.SSLContext, keyring: Keyring, leaf: bytes) -> ssl.SSLCo
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=_authorities_pem(keyring.trusted))
-    # ssl takes a private key from a file alone: for its owner only, and gone at once.
+    _load_leaf(context, leaf)
+    return context
+
+
+def _load_leaf(context: ssl.SSLContext, leaf: bytes) -> None:
+    """ssl takes a private key from a file alone: for its owner only, and gone at once."""
+    if sys.platform == "linux":
+        # One that lies in memory: a container with a read-only root may have no folder for another.
+        # It is opened by its name in /proc, which not every process has.
+        with suppress(OSError), open(os.memfd_create("cortex-leaf"), "wb", buffering=0) as file:
+            file.write(leaf)
+            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+            return
     with tempfile.NamedTemporaryFile(prefix="cortex-") as file:
         file.write(leaf)
         file.flush()
         context.load_cert_chain(file.name)
-    return context
 
 
 def _authority_name(key: FleetKey) -> str:

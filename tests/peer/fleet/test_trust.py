@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import ssl
+import sys
+import tempfile
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +69,29 @@ async def is_let_in(port: int, context: ssl.SSLContext, name: str) -> bool:
 
 async def test_members_of_one_fleet_let_each_other_in_and_know_who_calls():
     host, caller = Trust(Keyring(KEY), HOST), Trust(Keyring(KEY), CALLER)
+    async with listening(host) as (port, callers):
+        assert await is_let_in(port, caller.client_context(), host_name(HOST))
+    assert callers == [CALLER]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has files that lie in memory")
+@pytest.mark.parametrize("lacking", ["a folder for files", "files in memory", "names for those"])
+async def test_a_peer_has_its_certificate_where_a_container_lacks(
+    lacking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refused(_: str) -> int:
+        raise PermissionError("no such files here")
+
+    def unreadable(_: str) -> int:
+        return os.open(os.devnull, os.O_WRONLY)
+
+    if lacking == "a folder for files":
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    else:
+        of_memory = refused if lacking == "files in memory" else unreadable
+        monkeypatch.setattr(os, "memfd_create", of_memory)
+    host, caller = Trust(Keyring(new_key()), HOST), Trust(Keyring(KEY), CALLER)
+    host.rekey(Keyring(KEY))
     async with listening(host) as (port, callers):
         assert await is_let_in(port, caller.client_context(), host_name(HOST))
     assert callers == [CALLER]
