@@ -132,9 +132,9 @@ def check_memory(wish_bytes: int | None, machine_bytes: int) -> None:
 def require_engine(engine: EngineKind = "torch") -> None:
     """Raises EngineMissing where `engine` needs torch and there is none; it is not loaded here."""
     if engine == "torch" and find_spec("torch") is None:
-        from cortex.peer.release import INSTALL_ENGINE
+        from cortex.peer.release import install_engine
 
         raise EngineMissing(
             "there is no torch here to compute with.",
-            f"{INSTALL_ENGINE}; or ask another peer with --peer HOST:PORT",
+            f"{install_engine()}; or ask another peer with --peer HOST:PORT",
         )

@@ -1,17 +1,22 @@
-"""Which release of cortex this is: the version of the installed package, and in a checkout also the
-commit, which is what differs between two of them. It reads git's files and runs no git.
+"""Which release of cortex this is: the version of the installed package, and where it came from a
+checkout or straight from git also the commit, which is what differs between two of them. It reads
+git's files and runs no git.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import re
-from importlib.metadata import PackageNotFoundError, version
+import shlex
+import sys
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, cast
 
 _DISTRIBUTION = "cortex-fleet"
-# No package index has a release yet.
-INSTALL_ENGINE = "in cortex's checkout: pip install -c constraints.txt -e '.[engine]'"
+_EXTRA = "engine"
 
 # Where a checkout has its .git. Of a wheel it is the package's own folder, which has none.
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -27,8 +32,9 @@ def own_release() -> str:
 
 
 def installed_release(root: Path = CHECKOUT) -> str:
-    commit = _commit(root / ".git")
-    return version(_DISTRIBUTION) + (f"+{commit[:_SHORT_CHARS]}" if commit else "")
+    package = distribution(_DISTRIBUTION)
+    commit = _commit(root / ".git") or _commit_of(package)
+    return package.version + (f"+{commit[:_SHORT_CHARS]}" if commit else "")
 
 
 def updated_since(release: str, root: Path = CHECKOUT) -> str:
@@ -38,6 +44,38 @@ def updated_since(release: str, root: Path = CHECKOUT) -> str:
     except PackageNotFoundError:  # it is being replaced
         now = "none"
     return "" if now == release else now
+
+
+def install_engine(root: Path = CHECKOUT) -> str:
+    """What has this Python find the packages that compute; the shell's pip may be another one's."""
+    if find_spec("pip") is None:  # uv makes environments without
+        return f"install cortex again with its extra `{_EXTRA}`: {sys.executable} has no pip"
+    if (root / "pyproject.toml").is_file():
+        wanted = ["-c", str(root / "constraints.txt"), "-e", f"{root}[{_EXTRA}]"]
+    else:
+        wanted = _of_extra(distribution(_DISTRIBUTION))
+    return shlex.join([sys.executable, "-m", "pip", "install", *wanted])
+
+
+def _of_extra(package: Distribution) -> list[str]:
+    """By themselves: no package index has a release of cortex yet."""
+    asked = (requirement.partition(";") for requirement in package.requires or ())
+    marker_of_extra = f"extra == '{_EXTRA}'"
+    return [
+        wanted.strip()
+        for wanted, _, marker in asked
+        if marker.strip().replace('"', "'") == marker_of_extra
+    ]
+
+
+def _commit_of(package: Distribution) -> str:
+    """What the installer wrote down (PEP 610); nothing where it was told of no commit."""
+    try:
+        origin = json.loads(package.read_text("direct_url.json") or "{}")
+        commit = str(cast(dict[str, Any], origin)["vcs_info"]["commit_id"])
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return commit if _COMMIT.fullmatch(commit) else ""
 
 
 def _commit(git: Path) -> str:

@@ -20,7 +20,7 @@ from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.frames import Buffer, pack_parts
 from cortex.engine.messages import Alive, Ending, Message
 
-from ..release import INSTALL_ENGINE, updated_since
+from ..release import updated_since
 from .backoff import rest_s
 from .link import FrameLink
 from .process import BY_SIGNAL, ChildProcess, Spawn, bury
@@ -292,6 +292,6 @@ def _death(spec: ChildSpec, how: str, was_up: bool, advice: str) -> EngineFailed
     return EngineFailed(
         f"the {spec.name} process {how}, before it was ready",
         advice
-        or "it said why on the peer's standard error; if a package is missing there:"
-        f" {INSTALL_ENGINE}",
+        or "it said why on the peer's standard error; if a package is missing there, install cortex"
+        " again with its extra `engine`",
     )

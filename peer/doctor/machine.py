@@ -23,7 +23,7 @@ from ..config import Card
 from ..devices.cards import OLDER_CUDA, too_old, too_weak, why_unseen
 from ..devices.gpus import ANSWER_S, Gpu, Silence, hear_of_gpus
 from ..locations import can_write, nearest_folder
-from ..release import INSTALL_ENGINE
+from ..release import install_engine
 from ..units import counted, memory, memory_share
 from .advice import install_compiler, like_of
 from .findings import Finding, fail, ok, warn
@@ -121,7 +121,7 @@ def judge_place(place: Place) -> Finding:
 def _judge_software(machine: Machine) -> Iterator[Finding]:
     if machine.torch is None:
         text = f"python {machine.python} without torch: this machine asks, and computes nothing"
-        yield warn("software", text, INSTALL_ENGINE)
+        yield warn("software", text, install_engine())
         return
     said = f"python {machine.python}, torch {machine.torch}"
     if machine.num_gpus and machine.torch_cuda == "":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cortex.peer.release import INSTALL_ENGINE
+from cortex.peer.release import install_engine
 
 Cortex = Callable[..., Any]
 WriteScript = Callable[..., tuple[str, ...]]
@@ -197,11 +198,11 @@ def test_without_torch_chat_says_what_to_install_before_any_process_is_started(
     hiding = tmp_path / "hiding"
     hiding.mkdir()
     (hiding / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
-    monkeypatch.setenv("PYTHONPATH", str(hiding))
+    monkeypatch.setenv("PYTHONPATH", str(hiding), prepend=os.pathsep)
     done = cortex("chat", "hello")
     assert (done.code, done.stdout) == (1, "")
     assert done.stderr.startswith("error: there is no torch here to compute with.\nhint: ")
-    assert f"{INSTALL_ENGINE}; or ask another peer" in done.stderr
+    assert f"{install_engine()}; or ask another peer" in done.stderr
     assert len(done.stderr.splitlines()) == 2
 
 
