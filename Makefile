@@ -5,11 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# It knows its place and its Python by their paths: one that was moved here, or copied, or whose Python
+# has gone, is made anew. A link is left to whoever made it.
+CLEAR := $(shell if [ -f $(INSTALLED) ] && [ ! -L $(VENV) ] && ! $(BIN)/python -I -c 'import os, \
+	sys, cortex.engine; sys.exit(not os.path.samefile(cortex.engine.__path__[0], "engine"))' \
+	2>/dev/null; then echo --clear; fi)
+
 # Two threads are what the tests and the demo are measured with, whatever the machine has.
 export OMP_NUM_THREADS ?= 2
 
 .PHONY: help demo demo-fleet demo-swap test test-agents check generated verify eval-nano eval-hand \
-	chaos first-run bench-cpu bench-api bench-fleet clean
+	chaos first-run bench-cpu bench-api bench-fleet clean anew
 
 help:
 	@echo "make demo        ask about pictures of a receipt and an invoice, on this machine's CPU"
@@ -113,14 +119,14 @@ clean:
 	rm -rf $(VENV)
 
 # The stamp is written last: an interrupted installation is done again.
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt $(if $(CLEAR),anew)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "error: cortex needs Python 3.11 or newer; $(PYTHON) is" \
 			"$$({ command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1; } || echo not there)."; \
 		echo "hint: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; } >&2
 	@echo "installing into $(VENV) (the first time takes minutes: torch is large;" \
 		"README.md says how to take the smaller one, without CUDA)"
-	@$(PYTHON) -m venv $(VENV) || { \
+	@$(PYTHON) -m venv $(CLEAR) $(VENV) || { \
 		echo "hint: on Debian and Ubuntu, first: apt install python3-venv"; exit 1; } >&2
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
 	@touch $@
