@@ -1,4 +1,5 @@
-"""Files, environment and command line become one PeerConfig; nothing else reads the environment.
+"""Files, environment and command line become one PeerConfig; nothing else reads the environment
+but the hub, which asks the standard library for the proxies that it names.
 
 Options that have a `CORTEX_…` name are read by typer, where they are declared, and take what a file
 of settings says where nobody says more; the directories of the system, the key that peers are asked

@@ -1,4 +1,4 @@
-"""The messages between a peer and its child processes, as design tables list them.
+"""The messages between a peer and its child processes.
 
 Each is a frozen Struct; `frames.py` packs and unpacks them. A message knows what it says and
 nothing about sockets. `epoch` numbers the attempts at one request: what an abandoned attempt still

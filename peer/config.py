@@ -1,6 +1,7 @@
 """How a peer is set up. Defaults are written once, here; where values come from is not known here.
 
-Directories arrive as fields: the command line alone reads the environment.
+Directories arrive as fields: the command line reads the environment, and nothing else does but the
+hub, which asks the standard library for the proxies that it names.
 """
 
 from __future__ import annotations

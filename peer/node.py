@@ -1,4 +1,5 @@
-"""One peer's inside: its text process, its engine process, its models, and the way of a request.
+"""One peer's inside: its text process, an engine process for each device, its models, and the way
+of a request.
 
 No port, no HTTP: the server puts those around it, and a command without a running peer uses it
 bare. A request goes text process, residency, engine; whoever stops reading its events stops its

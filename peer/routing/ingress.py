@@ -125,7 +125,9 @@ class Ingress:
     async def vectors(
         self, requests: Sequence[ChatRequest], live: LiveRequest | None = None
     ) -> AsyncGenerator[list[Vector]]:
-        """As `Node.vectors`, each by whichever peer."""
+        """A vector for each request, in their order, each by whichever peer; held while the block
+        lasts. Raises the first error that one of them ends with.
+        """
 
         def serve(request: ChatRequest) -> AsyncGenerator[Event | Vector]:
             return self._serve(request, live)

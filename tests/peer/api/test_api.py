@@ -56,7 +56,7 @@ def text_of(events: list[Event]) -> str:
     return "".join(delta.text for delta in deltas_of(events) if isinstance(delta, TextDelta))
 
 
-async def test_stream_keeps_the_contracts_order(make_config: MakeConfig):
+async def test_stream_keeps_the_dialects_order(make_config: MakeConfig):
     async with serving(make_config()) as server, http(server) as session:
         body = {"model": "fake", "messages": QUESTION, "max_tokens": 8, "stream": True}
         async with session.post("/v1/chat/completions", json=body) as response:
