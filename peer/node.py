@@ -40,7 +40,7 @@ from .observing.recent import Recent
 from .observing.tally import PeerTally, wait_s
 from .one_request import Means, served
 from .placement.costs_book import costs_book
-from .routing.load_history import LoadHistory
+from .placement.load_history import LoadHistory
 from .types import ModelInfo
 
 

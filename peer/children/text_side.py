@@ -24,9 +24,9 @@ from cortex.engine.messages import (
 )
 from cortex.engine.types import ChatRequest
 
+from ..bounds.request_bytes import request_bytes
 from ..errors import AttemptsExhausted, from_info
 from ..heavy import off_loop
-from ..routing.request_bytes import request_bytes
 from ..types import ModelInfo
 from .process import Spawn
 from .room import Room

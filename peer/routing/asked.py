@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.stream import Accepted, Began, Event, Stage, Vector
 
+from ..bounds.request_bytes import text_bytes
 from ..errors import AttemptsExhausted, HostSilent, NoPeer
 from ..observing.live import LiveRequest
 from ..observing.tally import Failover
@@ -16,7 +17,6 @@ from ..placement.room import Room, room
 from ..placement.wording import each_of, nowhere
 from .candidates import Candidate, Life, Wish
 from .catalogue import FleetModel
-from .request_bytes import text_bytes
 from .transcript import Transcript
 from .tries import Fault, Tries, fault_of
 
