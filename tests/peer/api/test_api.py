@@ -240,7 +240,7 @@ async def test_base_address_answers_probes_and_healthz_tells_the_state(make_conf
             assert response.status == 200
         assert (health["status"], health["models"][0]["id"]) == ("ok", "fake")
         assert (health["engines"][0]["state"], health["text"]["state"]) == ("up", "up")
-        figures = {"step_count", "queued", "memory_bytes"}
+        figures = {"step_count", "queued", "weight_bytes"}
         assert all(isinstance(health["engines"][0][name], int) for name in figures)
 
 
