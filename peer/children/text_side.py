@@ -29,8 +29,8 @@ from ..errors import AttemptsExhausted, from_info
 from ..heavy import off_loop
 from ..types import ModelInfo
 from .process import Spawn
-from .room import Room
 from .slot import ChildEnd, ChildSlot, ChildSpec
+from .turnstile import Turnstile
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ _Outcome = _Told | CortexError | ChildEnd
 class TextSide:
     def __init__(self, spec: ChildSpec, tasks: asyncio.TaskGroup, spawn: Spawn) -> None:
         self.slot = ChildSlot(spec, tasks, self._hear, self._lose_all, spawn)
-        self._room = Room()
+        self._turnstile = Turnstile()
         self._asked: dict[str, asyncio.Future[_Outcome]] = {}
 
     async def prepare(self, request_id: str, model: ModelInfo, request: ChatRequest) -> Prepared:
@@ -85,7 +85,7 @@ class TextSide:
         return outcome
 
     async def _try(self, request_id: str, frame: bytearray, *, alone: bool) -> _Outcome:
-        with self._room.visited(alone=alone) as admitted:
+        with self._turnstile.visited(alone=alone) as admitted:
             await admitted
             await self.slot.ready()
             return await self._ask(request_id, frame)

@@ -1,4 +1,4 @@
-"""A room for many at once, or for one alone, in the order of their coming.
+"""Lets many in at once, or one alone, in the order of their coming.
 
 Nobody overtakes who waits to be alone. All of it happens on one event loop.
 """
@@ -18,7 +18,7 @@ class _Guest:
     admitted: asyncio.Future[None]
 
 
-class Room:
+class Turnstile:
     def __init__(self) -> None:
         self._inside: set[_Guest] = set()
         self._queue: deque[_Guest] = deque()
