@@ -99,7 +99,9 @@ class Ingress:
         return self._offers.suggestion()
 
     def chat(self, request: ChatRequest, live: LiveRequest | None = None) -> AsyncGenerator[Event]:
-        """As `Node.chat`, by whichever peer."""
+        """The events of a request for answers, as `Node.serve` gives them, by whichever peer;
+        `live` is told what becomes of it.
+        """
         # A vector comes only where one is wished for.
         return cast(AsyncGenerator[Event], self._serve(request, live))
 
