@@ -140,7 +140,7 @@ class PrefixTree(Generic[K, S]):
 
     @contextmanager
     def restoring(self, match: Match[K, S]) -> Generator[None]:
-        """Make use of a match, empty or not: its use is now, and nothing of it goes while it lasts.
+        """Make use of a match now; while the block lasts nothing of it goes. An empty one is none.
 
         Of a match that has grown old some may be gone; then it is its own payload that lives on.
         """

@@ -1,4 +1,4 @@
-"""The chat-completions dialect as docs/api.md and the SDKs' types have it.
+"""The chat-completions dialect, read strictly: what may come, in which order, and nothing else.
 
 A stream and a whole reply are read into one form, so that they can be compared. Whatever breaks
 a rule of it raises AssertionError with the rule.

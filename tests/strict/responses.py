@@ -1,4 +1,4 @@
-"""The responses dialect as docs/api.md and the SDKs' types have it.
+"""The responses dialect, read strictly: what may come, in which order, and nothing else.
 
 A stream and a whole reply are read into one form. Whatever breaks a rule of it raises
 AssertionError with the rule.
