@@ -29,7 +29,7 @@ from cortex.peer.measure.timeline import Timeline
 from .compare import Kind, Measured, decode_rate, equal_tokens, prefill_rate, ratios, table
 from .machine import available_bytes, describe_machine, load_average, tree_peak_bytes
 from .make_checkpoint import DTYPES, Dtype, make_checkpoint
-from .peers import cortex_peer, llama_cpp, mistral_rs, transformers_generate, vllm_cpu
+from .peers import cortex_peer, llama_cpp, transformers_generate, vllm_cpu
 from .peers.base import CannotRun, Engine, Family, Prompt, Running, Setting
 from .peers.process import exit_when_terminated, pause, resume
 from .shapes import SHAPES
@@ -39,10 +39,9 @@ ENGINES: tuple[Engine, ...] = (
     transformers_generate.TransformersGenerate(),
     llama_cpp.LlamaCpp(),
     vllm_cpu.VllmCpu(),
-    mistral_rs.MistralRs(),
 )
 REFERENCE = transformers_generate.TransformersGenerate()
-# What fits beside four other engines in the memory of a small machine.
+# What fits beside three other engines in the memory of a small machine.
 _SHAPES = ("qwen3-0.6b", "qwen3.5-0.8b")
 _CONCURRENCY = 8
 _CHECK_PROMPTS, _CHECK_TOKENS = 4, 8
