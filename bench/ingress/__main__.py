@@ -2,9 +2,9 @@
 
 Every round starts each contender afresh and puts the same loads on it: requests one after the
 other on 32 connections; 100 requests a second, for what is added to the backend's own time; 128
-streams of 50 events a second, their turns spread over the interval, and once more all at one
-moment, as one engine's step gives them; and one picture of 10 MB. Load, backend and ingress are a
-process each. LiteLLM is installed below ~/.cache/cortex-bench the first time.
+streams of 50 events a second, their turns spread over the interval; and one picture of 10 MB. Load,
+backend and ingress are a process each. LiteLLM is installed below ~/.cache/cortex-bench the first
+time.
 
     python -m bench.ingress --out bench/results/ingress.json
 """
@@ -30,10 +30,10 @@ from .load import Job
 from .telling import HEAD, bars, rows
 
 _CACHE = Path.home() / ".cache" / "cortex-bench"
-# In how many groups the streams are dealt out; all in one is all in step.
-_SPREAD, _IN_STEP = 8, 1
-_LOADS = ("closed", "open", "streams", "in step", "picture")
-_CONNECTIONS = 32
+# In how many groups the streams are dealt out.
+_SPREAD = 8
+_LOADS = ("closed", "open", "streams", "picture")
+_CONNECTIONS, _STREAMS = 32, 128
 _LOAD_LIMIT_S = 120.0
 
 
@@ -43,7 +43,7 @@ def main() -> None:
     chosen = [c for c in contenders(_CACHE) if not args.only or c.name in args.only]
     measured: list[Measured] = []
     failed: dict[str, str] = {}
-    with backend(_CACHE / "logs" / "ingress", (_SPREAD, _IN_STEP)) as behind:
+    with backend(_CACHE / "logs" / "ingress", (_SPREAD,)) as behind:
         for number in range(args.rounds):
             for contender in chosen:
                 try:
@@ -77,15 +77,14 @@ def measure(
 def _job(
     contender: Contender, load: str, ingress: Ingress, behind: Backend, args: argparse.Namespace
 ) -> Job:
-    is_streams = load in ("streams", "in step")
     return Job(
-        "frames" if contender.is_frames else "streams" if is_streams else load,
+        "frames" if contender.is_frames else load,
         ingress.port,
         ingress.pid,
         ingress.path,
-        connections=contender.num_streams if is_streams else _CONNECTIONS,
+        connections=_STREAMS if load == "streams" else _CONNECTIONS,
         seconds=args.seconds,
-        groups=_IN_STEP if load == "in step" else _SPREAD,
+        groups=_SPREAD,
         text_socket=str(behind.text_socket),
         engine_socket=str(behind.engine_socket),
     )
