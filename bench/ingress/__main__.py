@@ -12,18 +12,16 @@ time.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from ..machine import describe_machine, load_average
 from ..peers.base import CannotRun
 from ..peers.process import exit_when_terminated
+from ..report import arguments, written
 from .contenders import Backend, Contender, Ingress, backend, contenders
 from .figures import Figures, Measured
 from .load import Job
@@ -55,8 +53,20 @@ def main() -> None:
         print(line)
     for bar in bars(measured):
         print(bar)
-    if args.out is not None:
-        _write(args.out, args, chosen, measured, failed)
+    written(
+        args.out,
+        "the ingress beside others, in front of one backend",
+        rounds=args.rounds,
+        seconds=args.seconds,
+        contenders={c.name: c.settings for c in chosen},
+        could_not_run=failed,
+        table={"head": HEAD, "rows": rows(measured)},
+        bars=[
+            {"what": bar.what, "value": bar.value, "limit": bar.limit, "met": bar.is_met}
+            for bar in bars(measured)
+        ],
+        measured=msgspec.to_builtins(measured),
+    )
 
 
 def measure(
@@ -107,40 +117,12 @@ def align(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
     parser.add_argument("--only", nargs="+", help="contenders, by name")
     parser.add_argument("--loads", nargs="+", choices=_LOADS, default=_LOADS)
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     return parser.parse_args()
-
-
-def _write(
-    path: Path,
-    args: argparse.Namespace,
-    chosen: Sequence[Contender],
-    measured: Sequence[Measured],
-    failed: dict[str, str],
-) -> None:
-    told = {
-        "what": "the ingress beside others, in front of one backend",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "load_average": load_average(),
-        "rounds": args.rounds,
-        "seconds": args.seconds,
-        "contenders": {c.name: c.settings for c in chosen},
-        "could_not_run": failed,
-        "table": {"head": HEAD, "rows": rows(measured)},
-        "bars": [
-            {"what": bar.what, "value": bar.value, "limit": bar.limit, "met": bar.is_met}
-            for bar in bars(measured)
-        ],
-        "measured": msgspec.to_builtins(measured),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
