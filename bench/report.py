@@ -1,6 +1,7 @@
 """What every bench shares: how it is asked, and how its figures are written down.
 
-A figure says when it was taken, on which machine and beside how much other work.
+A figure says when it was taken, on which machine, and how loaded that was over the last minute, the
+bench's own work included.
 """
 
 from __future__ import annotations
