@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cortex.engine.cache.ledger import Reservation
 from cortex.engine.cache.prefix import Source
-from cortex.engine.cache.symbols import SYMBOL_BYTES, common_symbols, token_symbols
+from cortex.engine.cache.symbols import SYMBOL_BYTES, common_symbols
 from cortex.engine.errors import InternalError
 from tests.engine.cache.trees import (
     KV_BYTES,
@@ -30,6 +30,7 @@ from tests.engine.cache.trees import (
     plain,
     remember,
     split,
+    token_symbols,
 )
 
 
