@@ -30,7 +30,7 @@
      ├─ EngineReplaced         an engine that ended under an answer which goes on elsewhere
      ├─ AttemptsExhausted      a child process ended again and again over one request
      ├─ CannotAnnounce         no place for the note that local commands look for
-     ├─ CannotKeepIdentity     a state directory that cannot be written
+     ├─ CannotKeepIdentity     a state directory that cannot be written, or a certificate
      ├─ StateInUse             a state directory that another peer runs with
      ├─ NotMeasurable          an endpoint that a benchmark gets no answer from
      ├─ HubFailed              whom models are pulled from cannot be reached, or errs

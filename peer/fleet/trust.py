@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ..errors import CannotKeepIdentity
 from ..gossip.ids import ID_BYTES, NodeId
 from ..keys.fleet_key import FleetKey
 from ..keys.keyring import Keyring
@@ -50,15 +50,24 @@ class _Credentials:
 
 
 class Trust:
-    """The certificates of one peer. May be asked from any thread."""
+    """The certificates of one peer. May be asked from any thread.
+
+    Raises CannotKeepIdentity where they can be handed to nobody.
+    """
 
     def __init__(self, keyring: Keyring, node: NodeId) -> None:
         # Keys change on the peer's loop and the node on the fleet's: neither may undo the other.
         self._changing = threading.Lock()
-        self._newest = _issued(keyring, node)
-        # A listening socket keeps the context that it was given: this one passes every handshake
-        # on to the newest.
-        self._front = _server_context(keyring, _leaf_pem(keyring.primary, node))
+        try:
+            self._newest = _issued(keyring, node)
+            # A listening socket keeps the context that it was given: this one passes every
+            # handshake on to the newest.
+            self._front = _server_context(keyring, _leaf_pem(keyring.primary, node))
+        except OSError as error:
+            raise CannotKeepIdentity(
+                f"cannot write the file that hands this peer's certificate to TLS: {error}",
+                "mount a folder that can be written at /tmp, or name one in TMPDIR",
+            ) from None
 
         def use_newest(
             connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _: ssl.SSLContext
@@ -68,12 +77,15 @@ class Trust:
         self._front.sni_callback = use_newest
 
     def rekey(self, keyring: Keyring) -> None:
-        """Trust the keys of this ring from now on, and no others."""
+        """Trust the keys of this ring from now on, and no others.
+
+        Raises OSError, and has changed nothing then.
+        """
         with self._changing:
             self._newest = _issued(keyring, self._newest.node)
 
     def rename(self, node: NodeId) -> None:
-        """Be this node from now on."""
+        """Be this node from now on. Raises OSError."""
         with self._changing:
             if node != self._newest.node:
                 self._newest = _issued(self._newest.keyring, node)
@@ -135,9 +147,10 @@ def _loaded(context: ssl.SSLContext, keyring: Keyring, leaf: bytes) -> ssl.SSLCo
 
 def _load_leaf(context: ssl.SSLContext, leaf: bytes) -> None:
     """ssl takes a private key from a file alone: for its owner only, and gone at once."""
-    if sys.platform == "linux":
-        # One that lies in memory: a container with a read-only root may have no folder for another.
-        # It is opened by its name in /proc, which not every process has.
+    # On Linux one that lies in memory: a container with a read-only root may have no folder for
+    # another. A Python that was built for older systems cannot make it, and it is opened by its
+    # name in /proc, which not every process has.
+    if hasattr(os, "memfd_create"):
         with suppress(OSError), open(os.memfd_create("cortex-leaf"), "wb", buffering=0) as file:
             file.write(leaf)
             context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")

@@ -6,16 +6,15 @@ import asyncio
 import os
 import random
 import ssl
-import sys
 import tempfile
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cortex.peer.errors import CannotKeepIdentity
 from cortex.peer.fleet import trust as trust_module
 from cortex.peer.fleet.trust import Trust, host_name
 from cortex.peer.gossip.ids import NodeId
@@ -24,6 +23,7 @@ from cortex.peer.keys.keyring import Keyring
 
 HOST, CALLER = NodeId(b"the host"), NodeId(b"a caller")
 RANDOM = random.Random(3)
+NOWHERE = "/no such folder"
 
 
 def new_key() -> FleetKey:
@@ -74,27 +74,62 @@ async def test_members_of_one_fleet_let_each_other_in_and_know_who_calls():
     assert callers == [CALLER]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has files that lie in memory")
-@pytest.mark.parametrize("lacking", ["a folder for files", "files in memory", "names for those"])
-async def test_a_peer_has_its_certificate_where_a_container_lacks(
-    lacking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def without_files_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a Python that was built for older systems, or for another than Linux."""
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+
+
+def refusing_files_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_: str) -> int:
         raise PermissionError("no such files here")
 
+    monkeypatch.setattr(os, "memfd_create", refused, raising=False)
+
+
+def without_names_for_files_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreadable(_: str) -> int:
         return os.open(os.devnull, os.O_WRONLY)
 
-    if lacking == "a folder for files":
-        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-    else:
-        of_memory = refused if lacking == "files in memory" else unreadable
-        monkeypatch.setattr(os, "memfd_create", of_memory)
+    monkeypatch.setattr(os, "memfd_create", unreadable, raising=False)
+
+
+def without_folder_for_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(os, "memfd_create"):
+        pytest.skip("this Python makes no files in memory")
+    monkeypatch.setattr(tempfile, "tempdir", NOWHERE)
+
+
+@pytest.mark.parametrize(
+    "lack",
+    [
+        without_files_in_memory,
+        refusing_files_in_memory,
+        without_names_for_files_in_memory,
+        without_folder_for_files,
+    ],
+)
+async def test_a_peer_has_its_certificate_with_one_place_for_files(
+    lack: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+):
+    lack(monkeypatch)
     host, caller = Trust(Keyring(new_key()), HOST), Trust(Keyring(KEY), CALLER)
     host.rekey(Keyring(KEY))
     async with listening(host) as (port, callers):
         assert await is_let_in(port, caller.client_context(), host_name(HOST))
     assert callers == [CALLER]
+
+
+def test_without_any_place_for_files_a_peer_says_which_folder_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    host = Trust(Keyring(KEY), HOST)
+    without_files_in_memory(monkeypatch)
+    monkeypatch.setattr(tempfile, "tempdir", NOWHERE)
+    with pytest.raises(CannotKeepIdentity, match=NOWHERE) as caught:
+        Trust(Keyring(KEY), HOST)
+    assert "/tmp" in caught.value.hint
+    with pytest.raises(OSError, match=NOWHERE):
+        host.rekey(Keyring(new_key()))
 
 
 async def test_the_wrong_node_is_refused_by_its_caller():
