@@ -64,8 +64,11 @@ complete -o default -F _cortex_completion cortex"""
 _ZSH = r"""#compdef cortex
 
 _cortex() {
-    eval $(env _TYPER_COMPLETE_ARGS="${words[1,$CURRENT]}" \
-               _CORTEX_COMPLETE=complete_zsh ${(Q)~words[1]})
+    local program="${(Q)words[1]}" answer
+    program=${program/#\~\//$HOME/}
+    whence -p -- "$program" >/dev/null || program=cortex
+    answer=$(_TYPER_COMPLETE_ARGS="${words[1,$CURRENT]}" _CORTEX_COMPLETE=complete_zsh \
+             command -- "$program" 2>/dev/null) && eval "$answer"
 }
 
 if [[ ${zsh_eval_context[-1]} == *func ]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -102,23 +104,39 @@ def test_zsh_completes_a_model_that_was_seen_at_the_first_tab(
     scripts = checkout / "completions"
     ready = f"autoload -U compinit; compinit -u -d {seen}/dump"
     setup = (
-        f"fpath=({scripts} $fpath); {ready}"
+        f"fpath=({quote(str(scripts))} $fpath); {ready}"
         if is_in_fpath
-        else f"{ready}; source {scripts}/_cortex"
+        else f"{ready}; source {quote(str(scripts))}/_cortex"
     )
     type_and_read(["zsh", "-f", "-i"], setup, {"cortex load tin": "tiny"})
 
 
 @needs("zsh")
-def test_zsh_asks_the_cortex_whose_path_was_typed(seen: Path, checkout: Path) -> None:
-    elsewhere = seen / "a folder" / "cortex"
+@pytest.mark.parametrize("folder", ["a folder", "a [1]", "copy (1)", "c#", "a=b"])
+def test_zsh_asks_the_cortex_whose_path_was_typed(seen: Path, checkout: Path, folder: str) -> None:
+    elsewhere = seen / folder / "cortex"
     elsewhere.parent.mkdir()
     (seen / "bin" / "cortex").rename(elsewhere)
-    setup = (
-        f"fpath=({checkout}/completions $fpath); autoload -U compinit; compinit -u -d {seen}/dump"
-    )
-    setup += f"; HOME={seen}"
-    type_and_read(["zsh", "-f", "-i"], setup, {r"~/a\ folder/cortex load tin": "tiny"})
+    escaped = re.sub(r"(\W)", r"\\\1", folder)
+    line = f"~/{escaped}/cortex load tin"
+    type_and_read(["zsh", "-f", "-i"], zsh_at(seen, checkout), {line: "tiny"})
+
+
+@needs("zsh")
+@pytest.mark.parametrize("program", ["$HOME/bin/cortex", "gone\\*/cortex"])
+def test_zsh_asks_the_cortex_of_the_path_where_what_was_typed_leads_to_none(
+    seen: Path, checkout: Path, program: str
+) -> None:
+    """It runs nothing of the line, and nothing of the environment."""
+    setup = zsh_at(seen, checkout) + f"; cd {seen}; export EVIL='x;touch run;y'"
+    type_and_read(["zsh", "-f", "-i"], setup, {f"false && {program} load tin": "tiny"})
+    assert not (seen / "run").exists()
+
+
+def zsh_at(home: Path, checkout: Path) -> str:
+    scripts = quote(str(checkout / "completions"))
+    ready = f"fpath=({scripts} $fpath); autoload -U compinit; compinit -u -d {home}/dump"
+    return f"{ready}; HOME={home}"
 
 
 @needs("bash")
