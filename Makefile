@@ -5,17 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# It knows its place and its Python by their paths: one that was moved here, or copied, or whose Python
-# has gone, is made anew. A link is left to whoever made it.
-CLEAR := $(shell if [ -f $(INSTALLED) ] && [ ! -L $(VENV) ] && ! $(BIN)/python -I -c 'import os, \
-	sys, cortex.engine; sys.exit(not os.path.samefile(cortex.engine.__path__[0], "engine"))' \
-	2>/dev/null; then echo --clear; fi)
-
 # Two threads are what the tests and the demo are measured with, whatever the machine has.
 export OMP_NUM_THREADS ?= 2
 
 .PHONY: help demo demo-fleet demo-swap test test-agents check generated verify eval-nano eval-hand \
-	chaos first-run bench-cpu bench-api bench-fleet clean anew
+	chaos first-run bench-cpu bench-api bench-fleet clean usable
 
 help:
 	@echo "make demo        ask about pictures of a receipt and an invoice, on this machine's CPU"
@@ -118,15 +112,27 @@ bench-api: $(INSTALLED)
 clean:
 	rm -rf $(VENV)
 
-# The stamp is written last: an interrupted installation is done again.
-$(INSTALLED): pyproject.toml constraints.txt $(if $(CLEAR),anew)
+# An environment knows its place and its Python by their paths. Of one that was moved or copied, or whose
+# Python has gone, this is said; it is not deleted, as it may well serve another machine or container.
+usable:
+	@[ -f $(INSTALLED) ] || exit 0; \
+	made=$$(cat $(INSTALLED)); here=$$(cd $(VENV) && pwd -P); \
+	if [ "$${made:-$$here}" != "$$here" ]; then \
+		echo "error: the environment in $$here was made as $$made."; \
+	elif ! $(BIN)/python -I -c 'import pip' >/dev/null; then \
+		echo "error: the Python of the environment in $$here does not run, or is another one now."; \
+	else exit 0; fi >&2; \
+	echo "hint: make clean removes it, and the next make makes it anew." >&2; exit 1
+
+# The stamp is written last: an interrupted installation is done again. It holds the environment's place.
+$(INSTALLED): pyproject.toml constraints.txt | usable
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "error: cortex needs Python 3.11 or newer; $(PYTHON) is" \
 			"$$({ command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1; } || echo not there)."; \
 		echo "hint: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; } >&2
 	@echo "installing into $(VENV) (the first time takes minutes: torch is large;" \
 		"README.md says how to take the smaller one, without CUDA)"
-	@$(PYTHON) -m venv $(CLEAR) $(VENV) || { \
+	@$(PYTHON) -m venv $(VENV) || { \
 		echo "hint: on Debian and Ubuntu, first: apt install python3-venv"; exit 1; } >&2
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
-	@touch $@
+	@(cd $(VENV) && pwd -P) > $@

@@ -1,4 +1,4 @@
-"""When make takes the environment that is there, and when it makes one."""
+"""When make takes the environment that is there, and what it says of one that it cannot take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,33 +16,45 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 LIBRARY = f"lib/python{sys.version_info.major}.{sys.version_info.minor}"
 
 
+# A pip that installs nothing is all that make asks of an environment.
+PYTHON = f"""#!/bin/sh
+[ "$1" = -m ] || exec {sys.executable} "$@"
+{sys.executable} "$@" --without-pip && cd .venv/{LIBRARY}/site-packages && mkdir pip &&
+    touch pip/__init__.py pip/__main__.py
+"""
+
+
+def make(root: Path, *told: str) -> subprocess.CompletedProcess[str]:
+    # What the make above these tests was told is not for this one.
+    variables = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        ["make", *told, ".venv/.installed"],
+        cwd=root,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.fixture
 def installed(checkout: Path, tmp_path: Path) -> Path:
     """A checkout in which make has installed cortex, as little of it as make looks at."""
     root = tmp_path / "cortex"
-    (root / "engine").mkdir(parents=True)
-    (root / "engine" / "__init__.py").touch()
-    (root / ".links" / "cortex").mkdir(parents=True)
-    (root / ".links" / "cortex" / "engine").symlink_to("../../engine")
+    root.mkdir()
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(checkout / name, root)
-    environment = root / ".venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    links = environment / LIBRARY / "site-packages" / "_cortex_fleet.pth"
-    links.write_text(f"{root / '.links'}\n")
-    (environment / ".installed").touch()
-    later_s = time.time() + 60
-    os.utime(environment / ".installed", (later_s, later_s))
+    python = tmp_path / "python"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    done = make(root, f"PYTHON={python}")
+    assert (done.returncode, done.stderr) == (0, "")
     return root
 
 
-def installs_anew(root: Path) -> bool:
-    """Whether `make demo` would, and then from nothing."""
-    told = subprocess.run(
-        ["make", "-n", "demo"], cwd=root, capture_output=True, text=True, check=True
-    ).stdout
-    assert ("-m venv --clear .venv" in told) == ("pip install" in told)
-    return "pip install" in told
+def contents(root: Path) -> set[str]:
+    files = (path.relative_to(root) for path in root.rglob("*"))
+    return {str(file) for file in files if "__pycache__" not in file.parts}
 
 
 def stay(root: Path) -> Path:
@@ -55,6 +66,12 @@ def link(root: Path) -> Path:
     shutil.copytree(root, other, symlinks=True, ignore=shutil.ignore_patterns(".venv"))
     (other / ".venv").symlink_to(root / ".venv")
     return other
+
+
+def greet(root: Path) -> Path:
+    line = "import sys; print('welcome'); print('hello', file=sys.stderr)\n"
+    (root / ".venv" / LIBRARY / "site-packages" / "greeting.pth").write_text(line)
+    return root
 
 
 def move(root: Path) -> Path:
@@ -76,15 +93,44 @@ def upgrade_python(root: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("happen", [stay, link])
+def kill_python(root: Path) -> Path:
+    python = lose_python(root) / ".venv" / "bin" / "python"
+    python.write_text("#!/bin/sh\nkill -9 $$\n")
+    python.chmod(0o755)
+    return root
+
+
+@pytest.mark.parametrize("happen", [stay, link, greet])
 def test_an_environment_of_this_place_is_taken(
     installed: Path, happen: Callable[[Path], Path]
 ) -> None:
-    assert not installs_anew(happen(installed))
+    root = happen(installed)
+    before = contents(root)
+    done = make(root)
+    assert done.returncode == 0
+    assert "installing" not in done.stdout
+    assert contents(root) == before
 
 
-@pytest.mark.parametrize("happen", [move, copy, lose_python, upgrade_python])
-def test_an_environment_of_another_place_or_python_is_made_anew(
-    installed: Path, happen: Callable[[Path], Path]
+@pytest.mark.parametrize(
+    ("happen", "what"),
+    [
+        (move, "was made as {installed}/.venv"),
+        (copy, "was made as {installed}/.venv"),
+        (lose_python, "does not run"),
+        (upgrade_python, "No module named 'pip'"),
+        (kill_python, "does not run"),
+    ],
+)
+def test_of_an_environment_that_cannot_be_used_make_says_so_and_deletes_nothing(
+    installed: Path, happen: Callable[[Path], Path], what: str
 ) -> None:
-    assert installs_anew(happen(installed))
+    root = happen(installed)
+    before = contents(root)
+    done = make(root)
+    assert done.returncode != 0
+    assert what.format(installed=installed) in done.stderr
+    assert f"in {root}/.venv " in done.stderr
+    assert "make clean" in done.stderr
+    assert "installing" not in done.stdout
+    assert contents(root) == before
