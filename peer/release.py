@@ -58,7 +58,9 @@ def install_engine(root: Path = CHECKOUT) -> str:
 
 
 def _of_extra(package: Distribution) -> list[str]:
-    """By themselves: no package index has a release of cortex yet."""
+    """By themselves: no package index has a release of cortex yet. None of them has a condition
+    besides the extra.
+    """
     asked = (requirement.partition(";") for requirement in package.requires or ())
     marker_of_extra = f"extra == '{_EXTRA}'"
     return [

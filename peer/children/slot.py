@@ -292,6 +292,6 @@ def _death(spec: ChildSpec, how: str, was_up: bool, advice: str) -> EngineFailed
     return EngineFailed(
         f"the {spec.name} process {how}, before it was ready",
         advice
-        or "it said why on the peer's standard error; if a package is missing there, install cortex"
-        " again with its extra `engine`",
+        or "it said why on the peer's standard error; if a package is missing there, `cortex"
+        " doctor` on that machine has the line that installs it",
     )

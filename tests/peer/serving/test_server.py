@@ -262,7 +262,7 @@ async def test_python_that_cannot_run_the_engine_says_what_to_install(make_confi
         with pytest.raises(EngineFailed) as caught:
             await server.node.preload("fake")
         assert "exit code 1, before it was ready" in caught.value.message
-        assert "install cortex again with its extra `engine`" in caught.value.hint
+        assert "`cortex doctor` on that machine" in caught.value.hint
 
 
 async def test_python_that_does_not_exist_is_engine_failed(make_config: MakeConfig, tmp_path: Path):
