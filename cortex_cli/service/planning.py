@@ -11,7 +11,9 @@ import shlex
 import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from pwd import struct_passwd
 from typing import Any, Literal, cast
 
 from cortex.peer.addresses import is_loopback
@@ -20,6 +22,7 @@ from ..config import Invocation, peer_config, set_variables, visible_gpus
 from ..errors import ServiceProblem, UsageProblem
 from ..first_key import has_first_key
 from ..settings.origins import Option
+from .accounts import find_user, hub_home_of, models_of
 from .unit import Service
 
 What = Literal["peer", "gateway"]
@@ -62,21 +65,26 @@ def system_service(
     what: What, options: Mapping[str, Option], invocation: Invocation, run_as: str | None
 ) -> Service:
     """One of the whole machine. Raises ServiceProblem and UsageProblem."""
-    _check_keys(options, invocation, SYSTEM_STATE_DIR, SYSTEM_SETTINGS_DIRS[-1] / "cortex.toml")
-    words = _words(options)
-    reads = [*program_files(), *_paths(options.values())]
+    state_dir = next(iter(_paths_of(options, "state_dir")), SYSTEM_STATE_DIR)
+    _check_keys(options, invocation, state_dir, SYSTEM_SETTINGS_DIRS[-1] / "cortex.toml")
+    user = None if run_as is None else find_user(run_as)
+    options = options if user is None else _with_models_of(user, options)
+    environment = hub_of(what, user)
+    hub_homes = [Path(home) for home in environment.values()]
+    reads = [*program_files(), *_paths(options.values()), *hub_homes]
     if run_as is None:
-        for path in reads:
-            _check_reach(path)
+        _check_made_up_user(options, reads)
     return Service(
         NAMES[what],
         DESCRIPTIONS[what],
-        command(what, words),
+        command(what, _words(options)),
         _drain_s(options, invocation),
         is_system=True,
         run_as=run_as,
         reads=reads,
         writes=folders_kept(functools.partial(_paths_of, options)),
+        environment=environment,
+        models_dirs=_models_dirs(options, hub_homes),
     )
 
 
@@ -108,6 +116,20 @@ def program_files() -> list[Path]:
     """What the service has to see of this installation."""
     program = Path(sys.executable)
     return [program, program.resolve(), Path(__file__).resolve()]
+
+
+def hub_of(what: What, user: struct_passwd | None) -> dict[str, str]:
+    """What has a machine's peer find the models and the token that Hugging Face's tools keep for
+    its user. A gateway has neither.
+    """
+    return {} if user is None or what == "gateway" else {"HF_HOME": str(hub_home_of(user))}
+
+
+def is_given_by_systemd(path: Path) -> bool:
+    """Whether it lies in the state directory that systemd makes for the machine's service, which
+    is a link while that runs as a made-up user.
+    """
+    return path.resolve().is_relative_to(SYSTEM_STATE_DIR.resolve())
 
 
 def own_program() -> str:
@@ -193,6 +215,24 @@ def _paths_of(options: Mapping[str, Option], name: str) -> list[Path]:
     return _paths([options[name]]) if name in options else []
 
 
+def _with_models_of(user: struct_passwd, options: Mapping[str, Option]) -> Mapping[str, Option]:
+    """With those of its user, as if typed last. Where a file of settings says where models lie, it
+    is left its word: what is typed goes before it.
+    """
+    option, own = options.get("models"), models_of(user)
+    if option is None or option.source == "file" or not os.path.isdir(own):
+        return options
+    folders = list(dict.fromkeys([*_paths([option]), own]))
+    return {**options, "models": replace(option, value=folders, source="option")}
+
+
+def _models_dirs(options: Mapping[str, Option], hub_homes: Sequence[Path]) -> list[Path]:
+    if "models" not in options:
+        return []
+    named = _paths_of(options, "models")
+    return [*named, SYSTEM_STATE_DIR / "models", *(home / "hub" for home in hub_homes)]
+
+
 def folders_kept(named: Callable[[str], Sequence[Path]]) -> list[Path]:
     """Folders for what the service remembers, and for models that it pulls: `named` are the paths
     that an option names.
@@ -219,6 +259,21 @@ def _check_keys(
             f"with --host {host} others reach it, and there are no API keys",
             f"make one with `cortex config new-key`; its entry goes into [api] keys of {settings}",
         )
+
+
+def _check_made_up_user(options: Mapping[str, Option], reads: Sequence[Path]) -> None:
+    """Whether a user that systemd makes up can keep its state there, and read all this."""
+    key_files = _paths_of(options, "key_file")
+    for path in (*_paths_of(options, "state_dir"), *key_files):
+        if not is_given_by_systemd(path):
+            raise ServiceProblem(
+                f"{path} cannot be written by the user that systemd makes up for a service, whose"
+                f" state is in {SYSTEM_STATE_DIR}",
+                "run it as one who may, with --run-as USER",
+            )
+    for path in reads:
+        if not is_given_by_systemd(path):
+            _check_reach(path)
 
 
 def _check_reach(path: Path) -> None:
