@@ -88,8 +88,8 @@ def path(
     \b
       cortex config path
 
-    In `state` it keeps what it must remember, in `data` the models that are pulled, in `cache` what
-    it can make again.
+    In `state` it keeps what it must remember, in `data` the models that are pulled where no
+    folder of models is named, in `cache` what it can make again.
     """
     from ..output import standard_output
     from ..settings.reading import MODELS_NAME, NAME

@@ -225,10 +225,14 @@ def _put(manager: Manager, planned: Service, text: str) -> None:
     file = manager.unit_file(planned.name)
     user = None if planned.run_as is None else find_user(planned.run_as)
     try:
-        make_folder(file.parent, None)
+        file.parent.mkdir(parents=True, exist_ok=True)
         for folder in planned.writes:
             # What lies in the folder that systemd gives the service, that makes as its own.
-            if not (planned.is_system and is_given_by_systemd(folder)):
+            if planned.is_system and is_given_by_systemd(folder):
+                continue
+            if user is None:
+                folder.mkdir(parents=True, exist_ok=True)
+            else:
                 make_folder(folder, user)
         temporary = file.with_suffix(".new")
         temporary.write_text(text, encoding="utf-8")
@@ -245,7 +249,8 @@ def _put(manager: Manager, planned: Service, text: str) -> None:
 
 def _tell_what_next(what: What, planned: Service) -> None:
     from ..output import standard_output
-    from ..service.planning import key_command
+    from ..service.accounts import find_user, may_write
+    from ..service.planning import is_given_by_systemd, key_command
 
     output = standard_output()
     name = planned.name
@@ -254,6 +259,10 @@ def _tell_what_next(what: What, planned: Service) -> None:
     output.line(f"look   cortex service status {what}{scope}   log: journalctl{whose} -u {name} -f")
     if planned.models_dirs:
         output.line(f"finds  models in {', '.join(map(str, planned.models_dirs))}")
+        first = planned.models_dirs[0]
+        user = None if planned.run_as is None else find_user(planned.run_as)
+        if not is_given_by_systemd(first) and not may_write(user, first):
+            output.line(f"pulls  fail: the service's user may not write {first}")
     output.line(f"join   elsewhere run what this prints: {key_command(planned)}")
     if not planned.is_system:
         output.line("stays  after you log out, once you have run: loginctl enable-linger")

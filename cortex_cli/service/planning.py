@@ -8,10 +8,8 @@ import functools
 import os
 import re
 import shlex
-import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from pwd import struct_passwd
 from typing import Any, Literal, cast
@@ -22,7 +20,8 @@ from ..config import Invocation, peer_config, set_variables, visible_gpus
 from ..errors import ServiceProblem, UsageProblem
 from ..first_key import has_first_key
 from ..settings.origins import Option
-from .accounts import find_user, hub_home_of, models_of
+from .accounts import data_home_of, find_user, hub_home_of, may_write
+from .reach import check_reach, is_credential, is_to_be_read
 from .unit import Service
 
 What = Literal["peer", "gateway"]
@@ -68,12 +67,12 @@ def system_service(
     state_dir = next(iter(_paths_of(options, "state_dir")), SYSTEM_STATE_DIR)
     _check_keys(options, invocation, state_dir, SYSTEM_SETTINGS_DIRS[-1] / "cortex.toml")
     user = None if run_as is None else find_user(run_as)
-    options = options if user is None else _with_models_of(user, options)
-    environment = hub_of(what, user)
-    hub_homes = [Path(home) for home in environment.values()]
-    reads = [*program_files(), *_paths(options.values()), *hub_homes]
-    if run_as is None:
+    environment = places_of(what, user)
+    reads = [*program_files(), *_paths(options.values()), *map(Path, environment.values())]
+    if user is None:
         _check_made_up_user(options, reads)
+    else:
+        _check_user(user, options)
     return Service(
         NAMES[what],
         DESCRIPTIONS[what],
@@ -84,7 +83,7 @@ def system_service(
         reads=reads,
         writes=folders_kept(functools.partial(_paths_of, options)),
         environment=environment,
-        models_dirs=_models_dirs(options, hub_homes),
+        models_dirs=_models_dirs(options, user),
     )
 
 
@@ -118,18 +117,21 @@ def program_files() -> list[Path]:
     return [program, program.resolve(), Path(__file__).resolve()]
 
 
-def hub_of(what: What, user: struct_passwd | None) -> dict[str, str]:
-    """What has a machine's peer find the models and the token that Hugging Face's tools keep for
-    its user. A gateway has neither.
+def places_of(what: What, user: struct_passwd | None) -> dict[str, str]:
+    """What has a machine's peer find the models of its user, and the token that Hugging Face's
+    tools keep for them. These may be missing, or come later. A gateway has none.
     """
-    return {} if user is None or what == "gateway" else {"HF_HOME": str(hub_home_of(user))}
+    if user is None or what == "gateway" or not os.path.isabs(user.pw_dir):
+        return {}
+    return {"HF_HOME": str(hub_home_of(user)), "XDG_DATA_DIRS": str(data_home_of(user))}
 
 
 def is_given_by_systemd(path: Path) -> bool:
     """Whether it lies in the state directory that systemd makes for the machine's service, which
     is a link while that runs as a made-up user.
     """
-    return path.resolve().is_relative_to(SYSTEM_STATE_DIR.resolve())
+    real = Path(os.path.realpath(path))  # which says nothing of a link to itself
+    return real.is_relative_to(os.path.realpath(SYSTEM_STATE_DIR))
 
 
 def own_program() -> str:
@@ -215,30 +217,21 @@ def _paths_of(options: Mapping[str, Option], name: str) -> list[Path]:
     return _paths([options[name]]) if name in options else []
 
 
-def _with_models_of(user: struct_passwd, options: Mapping[str, Option]) -> Mapping[str, Option]:
-    """With those of its user, as if typed last. Where a file of settings says where models lie, it
-    is left its word: what is typed goes before it.
-    """
-    option, own = options.get("models"), models_of(user)
-    if option is None or option.source == "file" or not os.path.isdir(own):
-        return options
-    folders = list(dict.fromkeys([*_paths([option]), own]))
-    return {**options, "models": replace(option, value=folders, source="option")}
-
-
-def _models_dirs(options: Mapping[str, Option], hub_homes: Sequence[Path]) -> list[Path]:
+def _models_dirs(options: Mapping[str, Option], user: struct_passwd | None) -> list[Path]:
     if "models" not in options:
         return []
-    named = _paths_of(options, "models")
-    return [*named, SYSTEM_STATE_DIR / "models", *(home / "hub" for home in hub_homes)]
+    folders = [*_paths_of(options, "models"), SYSTEM_STATE_DIR / "models"]
+    if user is not None and os.path.isabs(user.pw_dir) and os.path.isdir(user.pw_dir):
+        folders += [data_home_of(user) / "cortex" / "models", hub_home_of(user) / "hub"]
+    return list(dict.fromkeys(folders))
 
 
 def folders_kept(named: Callable[[str], Sequence[Path]]) -> list[Path]:
     """Folders for what the service remembers, and for models that it pulls: `named` are the paths
     that an option names.
     """
-    key_files = named("key_file")
-    return [*named("state_dir"), *(one.parent for one in key_files), *named("models")[:1]]
+    keys = [one.parent for one in named("key_file") if not is_credential(one)]
+    return [*named("state_dir"), *keys, *named("models")[:1]]
 
 
 def _drain_s(options: Mapping[str, Option], invocation: Invocation) -> float:
@@ -261,10 +254,23 @@ def _check_keys(
         )
 
 
+def _check_user(user: struct_passwd, options: Mapping[str, Option]) -> None:
+    """Whether they can keep its state there, where such a folder is there already."""
+    key_files = [one for one in _paths_of(options, "key_file") if not is_credential(one)]
+    to_make = [one.parent for one in key_files if not os.path.exists(one)]
+    for folder in (*_paths_of(options, "state_dir"), *to_make):
+        if not is_given_by_systemd(folder) and not may_write(user, folder):
+            raise ServiceProblem(
+                f"{folder} cannot be written by {user.pw_name}",
+                f"give it to them: sudo chown {user.pw_name}: {shlex.quote(str(folder))}; and see"
+                " that they may enter the folders above it",
+            )
+
+
 def _check_made_up_user(options: Mapping[str, Option], reads: Sequence[Path]) -> None:
     """Whether a user that systemd makes up can keep its state there, and read all this."""
-    key_files = _paths_of(options, "key_file")
-    for path in (*_paths_of(options, "state_dir"), *key_files):
+    keys = [one for one in _paths_of(options, "key_file") if not is_to_be_read(one)]
+    for path in (*_paths_of(options, "state_dir"), *keys):
         if not is_given_by_systemd(path):
             raise ServiceProblem(
                 f"{path} cannot be written by the user that systemd makes up for a service, whose"
@@ -272,16 +278,5 @@ def _check_made_up_user(options: Mapping[str, Option], reads: Sequence[Path]) ->
                 "run it as one who may, with --run-as USER",
             )
     for path in reads:
-        if not is_given_by_systemd(path):
-            _check_reach(path)
-
-
-def _check_reach(path: Path) -> None:
-    """Whether a user that systemd makes up may read this."""
-    for folder in path.parents:
-        if os.path.isdir(folder) and not folder.stat().st_mode & stat.S_IXOTH:
-            raise ServiceProblem(
-                f"{path} cannot be reached by the user that systemd makes up for a service:"
-                f" {folder} is closed to others",
-                "run it as one who may, with --run-as USER, or install cortex below /opt",
-            )
+        if not is_given_by_systemd(path) and not is_credential(path):
+            check_reach(path)

@@ -24,8 +24,8 @@ from .planning import (
     What,
     command,
     folders_kept,
-    hub_of,
     own_program,
+    places_of,
     program_files,
 )
 from .systemctl import Manager
@@ -74,15 +74,15 @@ def _as_of_now(found: Service, what: What, words: Sequence[str]) -> Service:
         long = f"--{option.replace('_', '-')}"
         return [Path(value) for name, value in pairwise(words) if name == long]
 
-    hub = hub_of(what, _user_of(found))
-    paths = (*hub.values(), *(word for word in words if word.startswith("/")))
+    places = places_of(what, _user_of(found))
+    paths = (*places.values(), *(word for word in words if word.startswith("/")))
     return replace(
         found,
         description=DESCRIPTIONS[what],
         command=[found.command[0], *command(what, words)[1:]],
         reads=[*program_files(), *map(Path, paths)],
         writes=[*found.writes, *folders_kept(named)],
-        environment={**found.environment, **hub},
+        environment={**found.environment, **places},
     )
 
 

@@ -72,6 +72,8 @@ class Manager:
 
     def _hint(self, words: Sequence[str], said: str) -> str:
         if not self.is_system and _UNREACHABLE.search(said):
+            if os.geteuid() == 0:
+                return "a service of the whole machine is installed with --system"
             # sudo, su and cron log nobody in: systemd runs nothing for that user yet, or it does
             # and the variable that says where is not set.
             user_id = os.getuid()

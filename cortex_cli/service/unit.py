@@ -1,4 +1,5 @@
-"""A systemd unit for a peer or a gateway, as text and back. Pure.
+"""A systemd unit for a peer or a gateway, as text and back. Of the machine it asks where
+links lead, and nothing else.
 
 What a unit forbids, it forbids because nothing here needs it; what stays allowed has its reason
 beside it. See systemd.exec(5) and systemd.service(5).
@@ -6,6 +7,7 @@ beside it. See systemd.exec(5) and systemd.service(5).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -209,7 +211,12 @@ def _writable(folders: Iterable[Path]) -> list[str]:
 
 
 def _lies_in(path: Path, folders: Iterable[Path]) -> bool:
-    return any(path.is_relative_to(folder) for folder in folders)
+    """By its name, or by where that leads: systemd closes the folder that a link /home names."""
+    real = Path(os.path.realpath(path))
+    return any(
+        path.is_relative_to(folder) or real.is_relative_to(os.path.realpath(folder))
+        for folder in folders
+    )
 
 
 def _quoted(word: str) -> str:

@@ -63,13 +63,14 @@ def units_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home of `me`, who is whoever runs the tests; whom else this machine knows is left out."""
+    """The home of `me`, who is whoever runs the tests, and of a `stranger`; whom else this machine
+    knows is left out.
+    """
     folder = tmp_path / "home of me"
 
     def getpwnam(name: str) -> pwd.struct_passwd:
-        if name != "me":
-            raise KeyError(name)
-        return pwd.struct_passwd((name, "x", os.getuid(), os.getgid(), "", str(folder), "/bin/sh"))
+        ids = {"me": (os.getuid(), os.getgid()), "stranger": (54321, 54321)}
+        return pwd.struct_passwd((name, "x", *ids[name], "", str(folder), "/bin/sh"))
 
     monkeypatch.setattr(pwd, "getpwnam", getpwnam)
     return folder

@@ -16,8 +16,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.mark.usefixtures("systemd")
 def test_a_shell_that_is_no_login_writes_no_unit_and_says_what_lets_it(
-    run: Run, units_dir: Path, tmp_path: Path
+    run: Run, units_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     said = tmp_path / "unreachable"
     for words in (
         "Failed to connect to bus: No medium found",
@@ -39,6 +40,16 @@ def test_a_shell_that_is_no_login_writes_no_unit_and_says_what_lets_it(
     for action in ("status", "remove"):
         assert "enable-linger" in run(action)[2]
     assert (units_dir / "cortex.service").exists()
+
+
+@pytest.mark.usefixtures("systemd", "units_dir")
+def test_root_who_reaches_no_systemd_of_its_own_is_told_of_the_machines(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    (tmp_path / "unreachable").write_text("Failed to connect to bus: No medium found")
+    err = run("install", "--gpu", "cpu")[2]
+    assert "--system" in err and "enable-linger" not in err
 
 
 @pytest.mark.usefixtures("systemd")
