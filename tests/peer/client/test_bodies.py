@@ -74,6 +74,11 @@ def test_a_begun_answer_goes_along_with_its_thoughts() -> None:
             {"reasoning_effort": "medium"},
             {"reasoning_effort": "low"},
         ),
+        (
+            ReasoningControls(None, ("none", "high")),
+            {"reasoning_effort": "high"},
+            {"reasoning_effort": "none"},
+        ),
     ],
 )
 def test_thinking_is_turned_on_and_off_whatever_the_template_calls_it(
