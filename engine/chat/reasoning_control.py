@@ -23,7 +23,7 @@ _BUDGET = "thinking_budget"
 _EFFORTS: tuple[Effort, ...] = get_args(Effort)
 # What a template knows that takes any word for an effort: the three that all models learn.
 _COMMON_EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
-_WITHOUT_REASONING = ("none", "minimal")
+_WITHOUT_REASONING: tuple[Effort, ...] = ("none", "minimal")
 _NO_EFFORT = "unheard-of"
 
 
@@ -56,11 +56,11 @@ class ReasoningControls:
             return wished
         if wished in ("xhigh", "max") and "high" in self.efforts:
             return "high"
-        reasoning = [e for e in self.efforts if e not in _WITHOUT_REASONING]
+        reasoning = [effort for effort in self.efforts if effort not in _WITHOUT_REASONING]
         if self.switch is not None or not reasoning:
             return None
         above = _EFFORTS[_EFFORTS.index(wished) :]
-        return next((e for e in reasoning if e in above), reasoning[-1])
+        return next((effort for effort in reasoning if effort in above), reasoning[-1])
 
     def _off(self) -> dict[str, Any]:
         if self.switch is not None:
