@@ -56,11 +56,11 @@ class ReasoningControls:
             return wished
         if wished in ("xhigh", "max") and "high" in self.efforts:
             return "high"
-        reasoning = [effort for effort in self.efforts if effort not in _WITHOUT_REASONING]
+        reasoning: list[Effort] = [e for e in self.efforts if e not in _WITHOUT_REASONING]
         if self.switch is not None or not reasoning:
             return None
-        above = _EFFORTS[_EFFORTS.index(wished) :]
-        return next((effort for effort in reasoning if effort in above), reasoning[-1])
+        least = _EFFORTS.index(wished)
+        return next((e for e in reasoning if _EFFORTS.index(e) > least), reasoning[-1])
 
     def _off(self) -> dict[str, Any]:
         if self.switch is not None:
