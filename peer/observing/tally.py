@@ -20,6 +20,7 @@ from cortex.engine.types import FinishReason
 from ..dialects.usage import UsageTally
 from ..placement.leaving import LeaveReason
 from .recent import Recent
+from .stays import Stays
 
 # "refused" is said before the prompt was accepted, "failed" after it.
 Ending = FinishReason | Literal["refused", "failed"]
@@ -49,7 +50,8 @@ class ModelTally:
     that were not computed again; tokens of answers as they come. `first_token` and `answer` last
     from the request's coming here, `queue` from its prompt's being ready to the engine's reading
     it, `load` from its beginning to the ready model; `speed` is in tokens a second, of each choice
-    that ended. A replay is a choice taken up by a new engine process.
+    that ended. A replay is a choice taken up by a new engine process. `answer` and `stays` last for
+    as long, but one counts whatever was answered since the start, the other what is like the next.
     """
 
     endings: Counter[Ending] = field(default_factory=Counter[Ending])
@@ -64,36 +66,25 @@ class ModelTally:
     speed: Histogram = field(default_factory=lambda: Histogram(_TOKENS_PER_S))
     answer: Histogram = field(default_factory=Histogram)
     load: Histogram = field(default_factory=lambda: Histogram(_LOADS_S))
+    stays: Stays = field(default_factory=Stays)
 
 
 class PeerTally:
     """All models of a peer. `failovers` counts requests taken from one host to another, by model,
     by what that was, and by the code of the error that was the cause; `evictions` models that went,
-    by why.
+    by why. `stays` are those of all models.
     """
 
     def __init__(self) -> None:
         self.failovers: Counter[tuple[str, Failover, str]] = Counter()
         self.evictions: Counter[tuple[str, LeaveReason]] = Counter()
         self.models: dict[str, ModelTally] = {}
+        self.stays = Stays()
 
     def of(self, model_id: str) -> ModelTally:
-        return self.models.get(model_id) or self.models.setdefault(model_id, ModelTally())
-
-    @property
-    def answer_s(self) -> float:
-        """How long an answer takes, in the mean of all that have ended; 0 where none has."""
-        spreads = [tally.answer.spread for tally in self.models.values()]
-        num = sum(sum(spread.counts) for spread in spreads)
-        return sum(spread.sum for spread in spreads) / num if num else 0.0
-
-
-def wait_s(answer_s: float, num_live: int, num_waiting: int) -> float:
-    """How long one more request waits for its turn, behind those of the live ones that wait.
-
-    One of them ends every `answer_s / num_live`, for an answer's time is counted from its coming.
-    """
-    return answer_s * (num_waiting + 1) / max(num_live, 1)
+        if model_id not in self.models:
+            self.models[model_id] = ModelTally(stays=Stays(self.stays))
+        return self.models[model_id]
 
 
 @dataclass(slots=True)
@@ -169,9 +160,12 @@ class RequestMeter:
                 self._prompt_tokens = event.prompt_tokens
             case Finished():
                 self._finished(event)
+                if self._num_open == 0:
+                    self._tally.stays.answered(self._clock() - self._began_s)
             case Vector():
                 self._has_read(self._clock())
                 self._finished(Finished("stop", Usage(event.prompt_tokens, 0)))
+                self._tally.stays.turned_into_vector(self._clock() - self._began_s)
             case _:
                 pass
 
@@ -209,6 +203,9 @@ class RequestMeter:
             self._tally.endings[ending] += self._num_open
             if ending == "failed":
                 self._recent.add(self._clock(), "errors")
+            if ending == "cancelled" and self._paces:
+                # Who leaves makes room as who has been answered, and long answers are left most.
+                self._tally.stays.answered(self._clock() - self._began_s)
 
     def _ending(self, error: BaseException | None) -> Ending:
         if error is None or isinstance(error, GeneratorExit | asyncio.CancelledError):
