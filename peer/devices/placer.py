@@ -15,6 +15,7 @@ from ..placement.leaving import LeaveReason, leavers, next_expiry_s
 from ..placement.turns import Begin, Claim, Refused, Turn, Waits, Wanted, turn, with_claim
 from ..placement.wording import no_place
 from ..types import ModelInfo
+from .homeless import Homeless
 from .losses import Losses
 from .moving import Engines, Mover
 from .places import Extent, Place, PlaceBook, Ticket
@@ -48,8 +49,7 @@ class Placer:
         self._on_leave = on_leave
         self._clock = clock
         self._claims: dict[str, Claim] = {}
-        # Models that live here and do not load, until their files are changed.
-        self.homeless: dict[str, bytes] = {}
+        self.homeless = Homeless()
 
     @property
     def books(self) -> list[DeviceBooks]:
@@ -168,18 +168,19 @@ class Placer:
 
     def bring_home(self, model: ModelInfo) -> float | None:
         """Load a model that lives here, where that disturbs nobody; gives when to look again."""
-        if self._queue or model.id in self._places or self.homeless.get(model.id) == model.weights:
+        if self._queue or model.id in self._places:
             return None
+        rest_s = self.homeless.rest_s(model, self._clock())
+        if rest_s > 0:
+            return rest_s
         need = self._engines.need_of(model, Extent())
         if need is None:
             self._mover.learn(model)
             return None
+        needs_quiet = self._losses.is_last_load(model.id) or self.homeless.needs_quiet(model.id)
         # Rather smaller than not at all, where others that live here would have to go for more.
         for comfort_tokens in (need.comfort_tokens, 0):
-            wanted = Wanted(
-                replace(need, comfort_tokens=comfort_tokens),
-                needs_quiet=self._losses.is_last_load(model.id),
-            )
+            wanted = Wanted(replace(need, comfort_tokens=comfort_tokens), needs_quiet=needs_quiet)
             match self._turn(model.id, wanted, None):
                 case Begin(fit=found) as begin:
                     if not any(victim.id in self.habits.at_home for victim in found.victims):

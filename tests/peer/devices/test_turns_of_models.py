@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from cortex.engine.errors import InsufficientVram, ModelInvalid
@@ -13,6 +15,7 @@ from cortex.peer.types import ModelInfo
 from tests.peer.by_hand import (
     CONFIG,
     DEATH,
+    HandLoader,
     Timer,
     Wish,
     by_hand,
@@ -307,18 +310,73 @@ async def test_model_comes_home_smaller_where_another_that_lives_there_would_hav
         assert states(residency) == {"h": "ready", "g": "ready"}
 
 
-async def test_model_that_does_not_load_at_home_is_not_tried_for_ever():
+@asynccontextmanager
+async def at_home() -> AsyncGenerator[tuple[Timer, Residency, HandLoader]]:
     timer, home = Timer(), ModelInfo("h", None, ("text",), 1, 0)
     config = replace(CONFIG, models=(ModelConfig("h", home=True),))
-    async with by_hand(config=config, clock=timer, at_home=lambda: [home]) as (residency, loader):
+    async with by_hand(
+        config=config, clock=timer, wake_after=timer.wake_after, at_home=lambda: [home]
+    ) as (residency, loader):
         residency.look()
         await settle()
-        loader.loads[0].set_exception(ModelInvalid("bad"))
+        yield timer, residency, loader
+
+
+async def look_at(timer: Timer, now_s: float, residency: Residency) -> None:
+    timer.now_s = now_s
+    residency.look()
+    await settle()
+
+
+async def test_model_that_failed_to_come_home_comes_once_what_was_in_the_way_is_gone():
+    async with at_home() as (timer, residency, loader):
+        for rest_s in (15, 30, 60, 120, 240, 480, 600, 600):
+            loader.loads[-1].set_exception(InsufficientVram("taken"))
+            await settle()
+            num_loads, due_s = len(loader.loads), timer.now_s + rest_s
+            assert timer.wake_s == due_s
+            await look_at(timer, due_s - 0.1, residency)
+            assert len(loader.loads) == num_loads
+            await look_at(timer, due_s, residency)
+            assert len(loader.loads) == num_loads + 1, "nobody had to ask"
+        await load(loader)
+        assert states(residency) == {"h": "ready"}
+        assert await residency.unload("h")
         await settle()
-        timer.now_s += 1000.0
-        residency.look()
+        loader.loads[-1].set_exception(InsufficientVram("taken"))
         await settle()
+        assert timer.wake_s == timer.now_s + 15, "it has come home in between"
+
+
+async def test_model_whose_files_are_wrong_is_tried_at_home_once_an_hour():
+    async with at_home() as (timer, residency, loader):
+        loader.loads[-1].set_exception(ModelInvalid("bad"))
+        await settle()
+        failed_s = timer.now_s
+        await look_at(timer, failed_s + 3599, residency)
         assert loader.log == ["load h"]
+        await look_at(timer, failed_s + 3600, residency)
+        assert loader.log == ["load h", "load h"], "its share may have been away"
+        await load(loader)
+
+
+async def test_model_that_ended_engines_at_home_is_tried_again_where_it_harms_nobody():
+    async with at_home() as (timer, residency, loader):
+        for _ in range(3):
+            residency.lose(0, DEATH)
+            loader.loads[-1].set_exception(DEATH.error)
+            await settle()
+        assert loader.log == ["load h"] * 3
+        (guest,) = await ready(residency, loader, "g")
+        await look_at(timer, timer.now_s + 3600, residency)
+        assert loader.log == [*["load h"] * 3, "load g"]
+        residency.give_back(guest.ticket)
+        await look_at(timer, timer.now_s + 2, residency)
+        assert loader.log[4:] == ["unload g", "load h"]
+        late = Wish("h")
+        residency.ask(late.ticket)
+        await load(loader)
+        assert late.is_granted
 
 
 async def test_model_that_is_told_to_go_ends_its_answers_first_and_takes_no_new_ones():
