@@ -10,6 +10,7 @@ from ..devices.hardware import read_hardware
 from ..devices.sensors import GpuSensors, of_our_cards
 from ..fleet.view import FleetView
 from ..gossip.ids import NodeId
+from ..lasting_clock import lasting_s
 from ..node import Node
 from ..observing.log_ring import LogPage, LogRing
 from ..release import own_release
@@ -46,7 +47,7 @@ class Teller:
         self._view = view
         self._round_trips = round_trips
         self._clock = asyncio.get_running_loop().time
-        self._began_s = self._clock()
+        self._began_s = lasting_s()
         self._sensors = GpuSensors(node.config.engine_devices, self._clock)
 
     async def facts(self) -> PeerFacts:
@@ -60,7 +61,7 @@ class Teller:
             node=view.me.node.hex(),
             name=view.me.name,
             version=own_release(),
-            uptime_s=round(now_s - self._began_s, 1),
+            uptime_s=round(lasting_s() - self._began_s, 1),
             api=view.me.api,
             key_id=view.me.key_used,
             devices=describe_devices(names, node.placement, sensed, node.config.memory_bytes),
