@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from cortex.peer.devices.device_memory import (
 )
 from cortex.peer.devices.gpus import Gpu, ask_for_gpus, ask_for_holders, read_gpus, read_holders
 from cortex.peer.devices.hardware import look_at_hardware, read_hardware
+from cortex.peer.devices.sensors import ask_sensors
 from cortex.peer.node import Node
 from tests.peer.in_memory import MemoryChildren
 
@@ -69,6 +71,28 @@ async def test_a_tool_that_hangs_is_ended(
     pid = int((tmp_path / "pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_while_a_tool_cannot_be_killed_no_other_is_started(
+    driver_tool: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(gpus, "ANSWER_S", 0.2)
+    monkeypatch.setattr(gpus, "_KILL_S", 0.05)
+    pids = tmp_path / "pids"
+    driver_tool(f"echo $$ >> {pids}; exec sleep 600")
+    with monkeypatch.context() as stuck_in_the_driver:
+        stuck_in_the_driver.setattr(asyncio.subprocess.Process, "kill", lambda _: None)
+        assert await ask_for_gpus() is None
+        assert await gpus.hear("anything") == "too slow"
+        assert await ask_sensors() is None
+    (pid,) = map(int, pids.read_text().split())
+    driver_tool(f'echo "{LINE}"')
+    assert await ask_for_gpus() is None, "it may end, and has not"
+    ((stuck, _),) = gpus._stuck  # pyright: ignore[reportPrivateUsage]
+    os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(20):
+        await stuck.wait()
+    assert await ask_for_gpus() == (CARD,)
 
 
 async def test_nothing_of_a_tool_without_end_stays_open_however_slowly_it_dies(
