@@ -80,8 +80,11 @@ async def test_while_a_tool_cannot_be_killed_no_other_is_started(
     monkeypatch.setattr(gpus, "_KILL_S", 0.05)
     pids = tmp_path / "pids"
     driver_tool(f"echo $$ >> {pids}; exec sleep 600")
+
+    def kill_in_vain(_: asyncio.subprocess.Process) -> None: ...
+
     with monkeypatch.context() as stuck_in_the_driver:
-        stuck_in_the_driver.setattr(asyncio.subprocess.Process, "kill", lambda _: None)
+        stuck_in_the_driver.setattr(asyncio.subprocess.Process, "kill", kill_in_vain)
         assert await ask_for_gpus() is None
         assert await gpus.hear("anything") == "too slow"
         assert await ask_sensors() is None
