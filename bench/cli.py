@@ -9,8 +9,6 @@ Exits 1 where a budget is not kept: the fastest run counts, for others' work onl
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -19,12 +17,12 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .live.process import PeerProcess, environment
-from .machine import describe_machine, load_average
+from .machine import load_average
+from .report import arguments, written
 
 TAB_MS = 150.0
 STATUS_MS = 400.0
@@ -102,9 +100,8 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = arguments(__doc__)
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     began = load_average()
     with tempfile.TemporaryDirectory() as name:
@@ -116,18 +113,14 @@ def main() -> None:
             results = [measured(case, folder, args.runs) for case in _warmed(peer.state_dir)]
         finally:
             peer.leave()
-    report = {
-        "what": "milliseconds of short commands, each a process of its own",
-        "command": f"python -m bench.cli --runs {args.runs}",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "load_average": [round(began, 2), round(load_average(), 2)],
-        "results": results,
-    }
-    text = json.dumps(report, indent=2)
-    print(text)
-    if args.out is not None:
-        args.out.write_text(f"{text}\n", encoding="utf-8")
+    report = written(
+        args.out,
+        "milliseconds of short commands, each a process of its own",
+        command=f"python -m bench.cli --runs {args.runs}",
+        load_average=[round(began, 2), round(load_average(), 2)],
+        results=results,
+    )
+    print(report)
     sys.exit(0 if all(one["is_kept"] for one in results) else 1)
 
 

@@ -9,10 +9,7 @@ their figures are given one by one, in order.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import select
 import statistics
 import subprocess
@@ -20,19 +17,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
+
+from .report import arguments, written
 
 _TIMEOUT_S = 300.0
 _PROMPT = "Who are you?"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = arguments(__doc__)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     parser.add_argument("--model", help="which model answers; otherwise the first")
     parser.add_argument("--engine", choices=("torch", "fake"), default="torch")
     args = parser.parse_args()
@@ -40,11 +35,8 @@ def main() -> None:
         parser.error("--runs: at least 1")
     options = ("--engine", args.engine, *(("--model", args.model) if args.model else ()))
     runs_s = [first_token_s(options, time.monotonic) for _ in range(args.runs)]
-    text = json.dumps(report(options, runs_s, datetime.now(UTC)), indent=2)
-    print(text)
-    if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(f"{text}\n", encoding="utf-8")
+    what = "seconds from the start of `cortex chat` to the first byte of its answer"
+    print(written(args.out, what, **figures(options, runs_s)))
 
 
 def first_token_s(options: Sequence[str], clock: Callable[[], float]) -> float:
@@ -86,43 +78,14 @@ def chat_arguments(options: Sequence[str]) -> list[str]:
     return ["-m", "cortex.cli", "chat", "--raw", *few, *options, _PROMPT]
 
 
-def report(options: Sequence[str], runs_s: Sequence[float], at: datetime) -> dict[str, Any]:
-    """The figures, and everything that somebody needs to measure them again."""
+def figures(options: Sequence[str], runs_s: Sequence[float]) -> dict[str, Any]:
+    """And what somebody needs to measure them again."""
     return {
-        "what": "seconds from the start of `cortex chat` to the first byte of its answer",
         "command": ["python", *chat_arguments(options)],
         "runs_s": [round(run_s, 3) for run_s in runs_s],
         "median_s": round(statistics.median(runs_s), 3),
-        "date": at.isoformat(timespec="seconds"),
-        "machine": {
-            "processor": processor_name(),
-            "cores": os.cpu_count(),
-            "system": platform.platform(),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            "torch": _version("torch"),
-            "cortex": _version("cortex-fleet"),
-        },
         "threads": os.environ.get("OMP_NUM_THREADS"),
     }
-
-
-def processor_name(listing: Path = Path("/proc/cpuinfo")) -> str:
-    """What the kernel calls the processor, else its family."""
-    try:
-        lines = listing.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,12 @@ from cortex.cli.output import align
 from cortex.peer.measure.timeline import Timeline
 
 from .compare import Kind, Measured, decode_rate, equal_tokens, prefill_rate, ratios, table
-from .machine import available_bytes, describe_machine, load_average, tree_peak_bytes
+from .machine import available_bytes, load_average, tree_peak_bytes
 from .make_checkpoint import DTYPES, Dtype, make_checkpoint
-from .peers import cortex_peer, llama_cpp, mistral_rs, transformers_generate, vllm_cpu
+from .peers import cortex_peer, llama_cpp, transformers_generate, vllm_cpu
 from .peers.base import CannotRun, Engine, Family, Prompt, Running, Setting
 from .peers.process import exit_when_terminated, pause, resume
+from .report import arguments, written
 from .shapes import SHAPES
 
 ENGINES: tuple[Engine, ...] = (
@@ -39,10 +39,9 @@ ENGINES: tuple[Engine, ...] = (
     transformers_generate.TransformersGenerate(),
     llama_cpp.LlamaCpp(),
     vllm_cpu.VllmCpu(),
-    mistral_rs.MistralRs(),
 )
 REFERENCE = transformers_generate.TransformersGenerate()
-# What fits beside four other engines in the memory of a small machine.
+# What fits beside three other engines in the memory of a small machine.
 _SHAPES = ("qwen3-0.6b", "qwen3.5-0.8b")
 _CONCURRENCY = 8
 _CHECK_PROMPTS, _CHECK_TOKENS = 4, 8
@@ -121,8 +120,14 @@ def main() -> None:
             cases.append(Case(shape, dtype))
             compare(cases[-1], engines, amounts, args.root, args.threads)
             print("\n".join(cases[-1].lines()), flush=True)
-            if args.out is not None:
-                _write(args.out, cases, engines, amounts, args.threads)
+            written(
+                args.out,
+                "engines on the CPU, interleaved; tokens a second, ratios within each round",
+                threads=args.threads,
+                amounts=asdict(amounts),
+                settings={engine.name: engine.settings for engine in engines},
+                cases=[case.as_json() for case in cases],
+            )
 
 
 def compare(
@@ -254,25 +259,9 @@ def _need_memory(model_dir: Path) -> None:
         raise CannotRun(f"{free_gb:.1f} GB are free beside the others, {needed_gb:.1f} are wanted")
 
 
-def _write(
-    path: Path, cases: Sequence[Case], engines: Sequence[Engine], amounts: Amounts, threads: int
-) -> None:
-    told = {
-        "what": "engines on the CPU, interleaved; tokens a second, ratios within each round",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "threads": threads,
-        "amounts": asdict(amounts),
-        "settings": {engine.name: engine.settings for engine in engines},
-        "cases": [case.as_json() for case in cases],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
-
-
 def _read_arguments() -> argparse.Namespace:
     names = [engine.name for engine in ENGINES]
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), default=_SHAPES)
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
     parser.add_argument("--engines", nargs="+", choices=names, default=names)
@@ -283,7 +272,6 @@ def _read_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     cache = Path("~/.cache/cortex-bench").expanduser()
     parser.add_argument("--root", type=Path, default=cache, help="engines and checkpoints")
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     return parser.parse_args()
 
 

@@ -12,15 +12,12 @@ and with what was remembered of the prompt, which is beside it.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +32,7 @@ from cortex.peer.types import ModelInfo
 
 from .engine_process import engine_process
 from .estimated_shapes import LARGE, SMALL, Made
-from .machine import describe_machine
+from .report import arguments, written
 
 _CONTEXT_TOKENS = 2048
 _ANSWER_TOKENS = 8
@@ -141,34 +138,30 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-async def report(all_made: Sequence[Made], work: Path) -> dict[str, Any]:
+async def rows_of(all_made: Sequence[Made], work: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for made in all_made:
         with tempfile.TemporaryDirectory(dir=work) as folder:
             rows.append(await row_of(made, Path(folder)))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    return {
-        "what": "estimates of what models take, against the private bytes of the engine's process",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "load_average": os.getloadavg(),
-        "context_tokens": _CONTEXT_TOKENS,
-        "rows": rows,
-    }
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
+    parser = arguments(__doc__)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--small", action="store_true", help="the twins that are soon done")
     parser.add_argument("--only", help="checkpoints with this in their name")
     args = parser.parse_args()
     chosen = [made for made in (SMALL if args.small else LARGE) if (args.only or "") in made.name]
-    told = asyncio.run(report(chosen, args.work))
-    print(table(told["rows"]))
-    if args.out is not None:
-        args.out.write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
+    rows = asyncio.run(rows_of(chosen, args.work))
+    print(table(rows))
+    written(
+        args.out,
+        "estimates of what models take, against the private bytes of the engine's process",
+        context_tokens=_CONTEXT_TOKENS,
+        rows=rows,
+    )
 
 
 if __name__ == "__main__":

@@ -18,14 +18,12 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from bench.machine import describe_machine, load_average
 from cortex.engine.stream import Event, Piece, Resume, Vector
 from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.config import Locations, PeerConfig
@@ -45,6 +43,8 @@ from cortex.peer.node import Node
 from cortex.peer.observing.live import LiveRequest
 from cortex.peer.orders.values import Order, Report
 from cortex.peer.types import ModelInfo
+
+from .report import arguments, written
 
 HOST, ASKER = NodeId(b"the-host"), NodeId(b"an-asker")
 MODEL = ModelId(b"weights.")
@@ -241,10 +241,6 @@ def figures(given: Stamps, had: Stamps, local_ms: float, over_hop_ms: float) -> 
 
 def report(measured: Sequence[Added]) -> dict[str, Any]:
     return {
-        "what": "ms that one hop adds to an event, on loopback with TLS",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "load_average": load_average(),
         "tokens": _TOKENS,
         "token_interval_ms": _INTERVAL_MS,
         "bar_p50_ms": BAR_P50_MS,
@@ -254,8 +250,7 @@ def report(measured: Sequence[Added]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
+    parser = arguments(__doc__)
     parser.add_argument("--streams", type=int, nargs="+", default=_STREAMS)
     parser.add_argument("--as-host", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -268,8 +263,8 @@ def main() -> None:
             f"{one.streams:>3} streams  p50 {one.p50_ms:.3f} ms  p99 {one.p99_ms:.3f} ms"
             f"  request {one.request_local_ms:.0f} ms, over it {one.request_over_hop_ms:.0f} ms"
         )
-    if args.out is not None:
-        args.out.write_text(json.dumps(report(measured), indent=1) + "\n", encoding="utf-8")
+    what = "ms that one hop adds to an event, on loopback with TLS"
+    written(args.out, what, **report(measured))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,12 @@ are the decode rates: tokens a second while all of them are decoding.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import random
 import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -25,10 +22,11 @@ from cortex.peer.measure.questions import Question, Way, random_words
 from cortex.peer.measure.timeline import Timeline
 
 from .compare import decode_rate
-from .machine import describe_machine, load_average
+from .machine import load_average
 from .peers.base import CannotRun
 from .peers.cortex_peer import cortex_server
 from .peers.process import exit_when_terminated
+from .report import arguments, written
 
 _NUM_PICTURES = 8
 _BAR = 4.0
@@ -51,12 +49,11 @@ class Round:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--url", help="a running endpoint; otherwise a peer is started")
     parser.add_argument("--model", default="cortex-nano")
     parser.add_argument("--output-tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     exit_when_terminated()
     with ExitStack() as stack:
@@ -71,18 +68,14 @@ def main() -> None:
         shortest = f"shortest answer {found.fewest_tokens} tokens"
         print(f"alone {alone:,.1f} tok/s, together {together:,.1f} tok/s, {shortest}")
     print(f"eight together by one alone: {ratio:.2f} (bar: at least {_BAR:g})")
-    if args.out is not None:
-        told = {
-            "what": "decode rate of eight picture questions at once, and of one at a time",
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": describe_machine(),
-            "model": args.model,
-            "output_tokens": args.output_tokens,
-            "ratio": ratio,
-            "rounds": [asdict(found) for found in rounds],
-        }
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
+    written(
+        args.out,
+        "decode rate of eight picture questions at once, and of one at a time",
+        model=args.model,
+        output_tokens=args.output_tokens,
+        ratio=ratio,
+        rounds=[asdict(found) for found in rounds],
+    )
 
 
 async def measure(url: str, model: str, output_tokens: int, rounds: int) -> list[Round]:

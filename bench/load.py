@@ -10,19 +10,18 @@ loader that only maps the file gains nothing by it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from .machine import describe_machine, load_average
+from .machine import load_average
+from .report import arguments, written
 
 State = Literal["cold", "warm"]
 
@@ -56,11 +55,10 @@ class Load:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("model_dir", type=Path)
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="float32")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     files = sorted(args.model_dir.glob("*.safetensors"))
     if not files:
@@ -72,17 +70,13 @@ def main() -> None:
     ]
     for state in _STATES:
         print(describe(state, [load for load in loads if load.state == state]))
-    if args.out is not None:
-        told = {
-            "what": "load speed as a share of read speed, and memory beyond the weights",
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": describe_machine(),
-            "model": args.model_dir.name,
-            "dtype": args.dtype,
-            "loads": [asdict(load) | {"share": load.share} for load in loads],
-        }
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
+    written(
+        args.out,
+        "load speed as a share of read speed, and memory beyond the weights",
+        model=args.model_dir.name,
+        dtype=args.dtype,
+        loads=[asdict(load) | {"share": load.share} for load in loads],
+    )
 
 
 def measure(model_dir: Path, files: list[Path], dtype: str, state: State) -> Load:

@@ -11,8 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .cold_start import processor_name
-
 _PROC = Path("/proc")
 # The place of the parent in /proc/PID/stat, counted after the name in brackets.
 _PARENT_FIELD = 1
@@ -97,6 +95,16 @@ def read_kib(path: Path, name: str) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)
+
+
+def processor_name(listing: Path = _PROC / "cpuinfo") -> str:
+    """What the kernel calls the processor, else its family."""
+    try:
+        lines = listing.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def _commit() -> str | None:

@@ -7,15 +7,11 @@ Greedy, vocabulary of cortex-nano. The bars are 0.5 ms at 8 sequences and 2 ms a
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
-from pathlib import Path
 
 import torch
 
-from bench.machine import describe_machine
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ModelShape, ServableModel
@@ -24,6 +20,8 @@ from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
 from cortex.engine.types import Prompt, Sampling
+
+from .report import arguments, written
 
 _VOCAB, _HIDDEN, _MOST = 320, 8, 64
 _WARM_STEPS, _STEPS = 20, 200
@@ -79,9 +77,7 @@ def step_ms(num_sequences: int) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args()
+    args = arguments(__doc__).parse_args()
     torch.set_num_threads(1)
     rows: list[dict[str, float]] = []
     for num_sequences in (1, 8, 32, 64):
@@ -89,13 +85,7 @@ def main() -> None:
         median, p90 = statistics.median(times), statistics.quantiles(times, n=10)[-1]
         rows.append({"sequences": num_sequences, "median_ms": median, "p90_ms": p90})
         print(f"{num_sequences:>3} sequences  median {median:.3f} ms  p90 {p90:.3f} ms")
-    if args.out:
-        result = {
-            "what": "ms of a step beside the model",
-            "machine": describe_machine(),
-            "steps": rows,
-        }
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+    written(args.out, "ms of a step beside the model", steps=rows)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,10 @@ thread works, and its own processor time is told, so that what else runs counts 
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,7 +22,7 @@ from cortex.engine.sampler import SamplingRow, choose_tokens
 from cortex.engine.sampling.adjusting import TokenCounts
 from cortex.engine.types import Sampling
 
-from .cold_start import processor_name
+from .report import arguments, written
 
 _NUM_ROWS = (1, 8, 64)
 _VOCAB_SIZES = (320, 151_936)
@@ -90,9 +84,8 @@ _CPU = torch.device("cpu")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     if args.rounds < 1:
         parser.error("--rounds: at least 1")
@@ -106,10 +99,13 @@ def main() -> None:
     for figure in figures:
         print(f"{figure.vocab_size:>7} x {figure.num_rows:<3}{figure.median_ms:>9.3f} ms", end="")
         print(f"  (best {figure.best_ms:.3f})  {figure.case}")
-    if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(report(figures, datetime.now(UTC)), indent=1)
-        args.out.write_text(f"{text}\n", encoding="utf-8")
+    written(
+        args.out,
+        "milliseconds of one thread to choose one token for each row of a batch",
+        command=["python", "-m", "bench.sampler"],
+        figures=[asdict(figure) for figure in figures],
+        threads=1,
+    )
 
 
 @torch.inference_mode()
@@ -142,23 +138,6 @@ def peaked_logits(vocab_size: int, num_rows: int) -> torch.Tensor:
         ids = torch.randperm(vocab_size, generator=generator)[:count]
         row[ids] = 18.0 - 2.0 * torch.arange(1, count + 1).log()
     return logits
-
-
-def report(figures: Sequence[Figure], at: datetime) -> dict[str, Any]:
-    return {
-        "what": "milliseconds of one thread to choose one token for each row of a batch",
-        "command": ["python", "-m", "bench.sampler"],
-        "figures": [asdict(figure) for figure in figures],
-        "date": at.isoformat(timespec="seconds"),
-        "machine": {
-            "processor": processor_name(),
-            "cores": os.cpu_count(),
-            "system": platform.platform(),
-            "load": os.getloadavg()[0],
-        },
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "threads": 1,
-    }
 
 
 if __name__ == "__main__":

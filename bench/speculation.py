@@ -10,13 +10,11 @@ own ways whatever the weights are. Timed from the moment when every answer has b
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,7 +34,8 @@ from cortex.engine.serving import ReadModel, open_service, read_model
 from cortex.engine.types import Prompt, Sampling
 from cortex.engine.wishes import Wishes
 
-from .machine import describe_machine, load_average
+from .machine import load_average
+from .report import arguments, written
 
 CPU = torch.device("cpu")
 _PROMPT_TOKENS, _ANSWER_TOKENS = 256, 160
@@ -157,31 +156,26 @@ def _line(speeds: Mapping[str, list[float]], drafted: int, accepted: int) -> dic
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = arguments(__doc__)
     parser.add_argument("model_dir", type=Path)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), required=True)
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--answers", nargs="+", choices=list(SCRIPTS), default=list(SCRIPTS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     keep_freed_memory()
     torch.set_num_threads(args.threads)
     wishes = Wishes(dtype=args.dtype)
     read = read_model(args.model_dir, CPU, Share(_MEMORY_BYTES), _HOST_BYTES, wishes)
-    told = {
-        "what": "tokens a second of scripted answers, with speculation and without",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "model": args.model_dir.name,
-        "dtype": args.dtype,
-        "threads": args.threads,
-        "lines": measure(read, args.answers, args.at_once, args.rounds),
-    }
-    if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
+    written(
+        args.out,
+        "tokens a second of scripted answers, with speculation and without",
+        model=args.model_dir.name,
+        dtype=args.dtype,
+        threads=args.threads,
+        lines=measure(read, args.answers, args.at_once, args.rounds),
+    )
 
 
 if __name__ == "__main__":

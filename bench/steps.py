@@ -9,7 +9,6 @@ pages or without, settings interleaved over rounds. It decodes for one sequence 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -17,7 +16,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, get_args
@@ -35,7 +33,8 @@ from cortex.engine.models.base import ServableModel
 from cortex.engine.models.registry import load_model
 from cortex.engine.wishes import KernelsWish
 
-from .machine import describe_machine, load_average
+from .machine import load_average
+from .report import arguments, written
 
 # Whose kernels, and whether glibc asks for huge pages: the first is what a peer runs with.
 _SETTINGS: tuple[tuple[KernelsWish, int], ...] = (("auto", 1), ("auto", 0), ("torch", 1))
@@ -155,11 +154,10 @@ def in_own_process(model_dir: Path, dtype: str, kernels: KernelsWish, huge: int)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = arguments(__doc__)
     parser.add_argument("model_dir", type=Path)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), required=True)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     parser.add_argument("--only", choices=get_args(KernelsWish), help="measure in this process")
     args = parser.parse_args()
     if args.only is not None:
@@ -173,17 +171,13 @@ def main() -> None:
             rounds.append({**about, "load_average": load_average(), **steps})
             times = {kind: line["median_ms"] for kind, line in steps.items()}
             print(f"{about} {times} ms", flush=True)
-    told = {
-        "what": "milliseconds of a step and of its parts, by kernels and pages",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "model": args.model_dir.name,
-        "dtype": args.dtype,
-        "rounds": rounds,
-    }
-    if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
+    written(
+        args.out,
+        "milliseconds of a step and of its parts, by kernels and pages",
+        model=args.model_dir.name,
+        dtype=args.dtype,
+        rounds=rounds,
+    )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ kept: others' work on the machine only ever adds.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import pty
 import select
@@ -23,12 +21,12 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .live.process import environment
-from .machine import describe_machine, load_average
+from .machine import load_average
+from .report import arguments, written
 from .told_fleet import ToldFleet
 
 FIRST_PAINT_MS = 1000.0
@@ -148,27 +146,22 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = arguments(__doc__)
     parser.add_argument("--paints", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     began = load_average()
     few, many = (watched(number, args.paints, args.seconds) for number in (NUM_WATCHED, NUM_MANY))
     is_kept = kept(few, many)
-    report = {
-        "what": "the dashboard on a terminal of 120 by 40, every peer changing every second",
-        "command": f"python -m bench.tui --paints {args.paints} --seconds {args.seconds:g}",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "load_average": [round(began, 2), round(load_average(), 2)],
-        "results": [few, many],
-        "is_kept": is_kept,
-    }
-    text = json.dumps(report, indent=2)
-    print(text)
-    if args.out is not None:
-        args.out.write_text(f"{text}\n", encoding="utf-8")
+    report = written(
+        args.out,
+        "the dashboard on a terminal of 120 by 40, every peer changing every second",
+        command=f"python -m bench.tui --paints {args.paints} --seconds {args.seconds:g}",
+        load_average=[round(began, 2), round(load_average(), 2)],
+        results=[few, many],
+        is_kept=is_kept,
+    )
+    print(report)
     sys.exit(0 if all(is_kept.values()) else 1)
 
 

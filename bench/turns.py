@@ -14,14 +14,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import json
 import random
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,10 +29,10 @@ from cortex.peer.measure.endpoint import open_endpoint
 from cortex.peer.measure.questions import random_words
 from cortex.peer.measure.rounds import Askable
 
-from .machine import describe_machine, load_average
 from .peers.base import CannotRun
 from .peers.cortex_peer import cortex_server
 from .peers.process import exit_when_terminated
+from .report import arguments, written
 
 NUM_TURNS = 8
 # What a template puts after the last message to have it answered; none of it need be remembered.
@@ -58,7 +56,7 @@ class Turn:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--url", help="a running endpoint; otherwise a peer is started")
     parser.add_argument("--model", default="cortex-nano")
     parser.add_argument("--models", metavar="DIR", help="where the started peer finds the model")
@@ -66,7 +64,6 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=20, help="of each question")
     parser.add_argument("--answer-tokens", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     exit_when_terminated()
     image = None if args.image is None else args.image.read_bytes()
@@ -78,8 +75,14 @@ def main() -> None:
             url = stack.enter_context(cortex_server(args.model, log, options=options)).url
         rounds = asyncio.run(converse_all(url, args, image))
     print("\n".join(describe(rounds)))
-    if args.out is not None:
-        _write(args.out, args, rounds)
+    written(
+        args.out,
+        "eight turns of a chat whose client drops the reasoning",
+        model=args.model,
+        image=None if args.image is None else args.image.name,
+        ttft_turn_8_by_turn_2=growth(rounds),
+        rounds=[[asdict(turn) for turn in turns] for turns in rounds],
+    )
 
 
 async def converse_all(url: str, args: argparse.Namespace, image: bytes | None) -> list[list[Turn]]:
@@ -161,21 +164,6 @@ def _question(text: str, image: bytes | None) -> str | list[dict[str, Any]]:
     url = f"data:image/png;base64,{base64.b64encode(image).decode('ascii')}"
     picture = {"type": "image_url", "image_url": {"url": url}}
     return [picture, {"type": "text", "text": text}]
-
-
-def _write(path: Path, args: argparse.Namespace, rounds: Sequence[Sequence[Turn]]) -> None:
-    told = {
-        "what": "eight turns of a chat whose client drops the reasoning",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "load_average": load_average(),
-        "model": args.model,
-        "image": None if args.image is None else args.image.name,
-        "ttft_turn_8_by_turn_2": growth(rounds),
-        "rounds": [[asdict(turn) for turn in turns] for turns in rounds],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

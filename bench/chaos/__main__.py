@@ -8,7 +8,6 @@ Exit status 1 where that was not so.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
@@ -22,7 +21,7 @@ from pathlib import Path
 from cortex.peer.keys.fleet_key import new_fleet_key
 
 from ..live.peers import Peers, free_ports, peers_in, until
-from ..machine import describe_machine
+from ..report import arguments, written
 from .clients import Clients, Wish
 from .harm import Misfortune
 from .history import Verdict, judged
@@ -94,28 +93,26 @@ def show(trial: Trial, seconds: float | None, verdict: Verdict) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--rolling", action="store_true", help="each peer leaves once, in turn")
     parser.add_argument("--engine", choices=TRIALS, action="append")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--keep", type=Path, help="a folder for logs and histories")
-    arguments = parser.parse_args()
+    args = parser.parse_args()
     told: dict[str, object] = {}
-    seconds = None if arguments.rolling else arguments.seconds
+    seconds = None if args.rolling else args.seconds
     is_clean = True
     with tempfile.TemporaryDirectory() as temporary:
-        for name in arguments.engine or TRIALS:
-            folder = (arguments.keep or Path(temporary)) / name
+        for name in args.engine or TRIALS:
+            folder = (args.keep or Path(temporary)) / name
             folder.mkdir(parents=True)
-            verdict = asyncio.run(undergo(TRIALS[name], seconds, arguments.seed, folder))
+            verdict = asyncio.run(undergo(TRIALS[name], seconds, args.seed, folder))
             show(TRIALS[name], seconds, verdict)
-            is_clean = is_clean and (verdict.is_unbroken if arguments.rolling else verdict.is_clean)
+            is_clean = is_clean and (verdict.is_unbroken if args.rolling else verdict.is_clean)
             told[name] = {"counts": verdict.counts, "gaps_s": verdict.gaps_s}
-    if arguments.out:
-        body = {"seconds": seconds, "seed": arguments.seed, "trials": told}
-        arguments.out.write_text(json.dumps(body | {"machine": describe_machine()}, indent=1))
+    what = "what became of requests while peers were killed, halted and restarted"
+    written(args.out, what, seconds=seconds, seed=args.seed, trials=told)
     sys.exit(0 if is_clean else 1)
 
 

@@ -11,8 +11,6 @@ kept: homes, names and keys are made up.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import re
 import subprocess
@@ -20,14 +18,13 @@ import sys
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..live.process import Here, Place
 from ..live.switch import network, why_not
-from ..machine import describe_machine, load_average
+from ..report import arguments, written
 from .steps import STEPS, Skipped, Stage
 from .terminals import PromiseBroken, Terminal, Tmux
 
@@ -37,9 +34,8 @@ _KEY = re.compile(r"cortex1-[a-z2-7-]{8,}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = arguments(__doc__, "keep the screens and the times in this folder")
     parser.add_argument("--engine", choices=tuple(OPTIONS), default="torch")
-    parser.add_argument("--out", type=Path, help="keep the screens and the times in this folder")
     parser.add_argument("--slack", type=float, default=1.0, help="times all limits, if it is busy")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cortex-") as name:
@@ -148,15 +144,12 @@ def keep(
     for name, screen in kept.items():
         lines = [line.rstrip() for line in shown(screen, folder).rstrip().splitlines()]
         (out / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    report = {
-        "what": "the first run, step by step, in real terminals; seconds",
-        "command": f"python -m bench.first_run {options}",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "load_average": round(load_average(), 2),
-        "steps": results,
-    }
-    (out / "times.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    written(
+        out / "times.json",
+        "the first run, step by step, in real terminals; seconds",
+        command=f"python -m bench.first_run {options}",
+        steps=results,
+    )
 
 
 if __name__ == "__main__":

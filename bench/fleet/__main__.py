@@ -7,14 +7,14 @@ the machine, but for the last file: what a forged datagram costs here.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from bench.machine import describe_machine
-
+from ..report import arguments, written
 from .figures import Figure, met
 from .forging import cost_us
 from .large import measured_apart
@@ -42,26 +42,27 @@ def told(figure: Figure) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.fleet", description=__doc__)
+    parser = arguments(__doc__, "write the figures into this folder")
+    parser.set_defaults(out=_HERE)
     parser.add_argument("--large", action="store_true", help="1,000 peers too: many minutes")
-    parser.add_argument("--out", type=Path, default=_HERE)
-    arguments = parser.parse_args()
-    for size in (*SIZES, *((LARGE,) if arguments.large else ())):
+    args = parser.parse_args()
+    for size in (*SIZES, *((LARGE,) if args.large else ())):
         begun_s = time.monotonic()
         figures = measured(size)
         print(*map(told, figures), sep="\n", flush=True)
         print(f"       ({time.monotonic() - begun_s:.0f} s)", flush=True)
         rows = [{**asdict(figure), "is_met": figure.is_met} for figure in figures]
-        write(
-            arguments.out / f"sim-{size}.json",
-            {"command": "python -m bench.fleet", "figures": rows},
-        )
-    cost = {"forged_datagram_us": cost_us(), "bar_us": 5.0, "machine": describe_machine()}
-    print(cost["forged_datagram_us"])
-    write(arguments.out / "forged.json", cost)
+        write_simulated(args.out / f"sim-{size}.json", rows)
+    cost = cost_us()
+    print(cost)
+    what = "microseconds that a forged datagram costs"
+    written(args.out / "forged.json", what, forged_datagram_us=cost, bar_us=5.0)
 
 
-def write(path: Path, body: object) -> None:
+def write_simulated(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Without a date or a machine: the same figures on every one, to be compared byte by byte."""
+    body = {"command": "python -m bench.fleet", "figures": rows}
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
 

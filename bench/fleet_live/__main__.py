@@ -6,8 +6,6 @@ rounds; the rest of the machine should rest too. The figures of virtual time are
 
 from __future__ import annotations
 
-import argparse
-import json
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
@@ -16,7 +14,8 @@ from pathlib import Path
 from cortex.peer.keys.fleet_key import new_fleet_key
 
 from ..live.peers import Peers, peers_in
-from ..machine import describe_machine, load_average
+from ..machine import load_average
+from ..report import arguments, written
 from .deaths import errors, gaps, routed_around
 from .meeting import joins
 from .rest import cold_burst, idle_bytes_per_s, suspicions_under_load
@@ -51,13 +50,12 @@ BARS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.fleet_live", description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--only", choices=MEASURES, action="append")
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
+    args = parser.parse_args()
     before = load_average()
     figures: dict[str, float] = {}
-    for name in arguments.only or MEASURES:
+    for name in args.only or MEASURES:
         key = new_fleet_key(secrets.token_bytes)
         with tempfile.TemporaryDirectory() as folder, peers_in(Path(folder), key) as peers:
             found = MEASURES[name](peers)
@@ -65,15 +63,13 @@ def main() -> None:
         for figure, value in found.items():
             verdict = "" if value <= BARS[figure] else "   MISSED"
             print(f"{value:9.2f}  <= {BARS[figure]:g}  {figure}{verdict}", flush=True)
-    if arguments.out:
-        rows = [{"name": n, "value": v, "bar": BARS[n]} for n, v in figures.items()]
-        body = {
-            "command": "python -m bench.fleet_live",
-            "machine": describe_machine(),
-            "load_average_before": before,
-            "figures": rows,
-        }
-        arguments.out.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    written(
+        args.out,
+        "a fleet of real processes against its bars",
+        command="python -m bench.fleet_live",
+        load_average_before=before,
+        figures=[{"name": n, "value": v, "bar": BARS[n]} for n, v in figures.items()],
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from ..make_checkpoint import DTYPES, make_checkpoint
 from ..peers.base import CannotRun, Setting
 from ..peers.process import exit_when_terminated
 from ..peers.transformers_generate import TransformersGenerate
+from ..report import arguments, written
 from ..shapes import SHAPES, Shape
 from .ceilings import Ceilings, measure_ceilings
 from .engine_level import Case, CaseFailed, load_engine, measured_case
@@ -61,8 +61,6 @@ def main() -> None:
     _say(f"copy {ceilings.copy_bytes_per_s / 1e9:.0f} GB/s, "
          f"product {ceilings.product_flops_per_s / 1e12:.1f} TFLOP/s")  # fmt: skip
     told: dict[str, Any] = {
-        "what": "tokens a second on a GPU, and the least time its memory and its products allow",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe_machine() | {"device": device_name(device)},
         "dtype": args.dtype,
         "ceilings": asdict(ceilings),
@@ -71,12 +69,16 @@ def main() -> None:
     }
     rows: list[Row] = told["rows"]
 
+    def write() -> None:
+        what = "tokens a second on a GPU, and the least time its memory and its products allow"
+        written(args.out, what, **told)
+
     def tell(row: Row) -> None:
         rows.append(row)
-        _write(args.out, told)
+        write()
         _say(" ".join(line_of(row)))
 
-    _write(args.out, told)
+    write()
     try:
         told["verified"] = verified(args.golden, device)
         _say(f"golden folders: {json.dumps(told['verified'])}")
@@ -248,14 +250,8 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _write(path: Path | None, told: dict[str, Any]) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
-
-
 def _read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--device", default="cuda:0", help="a CUDA device, or cpu")
     parser.add_argument("--dtype", choices=DTYPES, default="bfloat16")
     parser.add_argument(
@@ -276,7 +272,6 @@ def _read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peer-python", type=Path, help="has torch and transformers; without it both are installed"
     )
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     try:
         open_device(torch.device(args.device))

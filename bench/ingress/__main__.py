@@ -2,9 +2,9 @@
 
 Every round starts each contender afresh and puts the same loads on it: requests one after the
 other on 32 connections; 100 requests a second, for what is added to the backend's own time; 128
-streams of 50 events a second, their turns spread over the interval, and once more all at one
-moment, as one engine's step gives them; and one picture of 10 MB. Load, backend and ingress are a
-process each. LiteLLM is installed below ~/.cache/cortex-bench the first time.
+streams of 50 events a second, their turns spread over the interval; and one picture of 10 MB. Load,
+backend and ingress are a process each. LiteLLM is installed below ~/.cache/cortex-bench the first
+time.
 
     python -m bench.ingress --out bench/results/ingress.json
 """
@@ -12,28 +12,26 @@ process each. LiteLLM is installed below ~/.cache/cortex-bench the first time.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from ..machine import describe_machine, load_average
 from ..peers.base import CannotRun
 from ..peers.process import exit_when_terminated
+from ..report import arguments, written
 from .contenders import Backend, Contender, Ingress, backend, contenders
 from .figures import Figures, Measured
 from .load import Job
 from .telling import HEAD, bars, rows
 
 _CACHE = Path.home() / ".cache" / "cortex-bench"
-# In how many groups the streams are dealt out; all in one is all in step.
-_SPREAD, _IN_STEP = 8, 1
-_LOADS = ("closed", "open", "streams", "in step", "picture")
-_CONNECTIONS = 32
+# In how many groups the streams are dealt out.
+_SPREAD = 8
+_LOADS = ("closed", "open", "streams", "picture")
+_CONNECTIONS, _STREAMS = 32, 128
 _LOAD_LIMIT_S = 120.0
 
 
@@ -43,7 +41,7 @@ def main() -> None:
     chosen = [c for c in contenders(_CACHE) if not args.only or c.name in args.only]
     measured: list[Measured] = []
     failed: dict[str, str] = {}
-    with backend(_CACHE / "logs" / "ingress", (_SPREAD, _IN_STEP)) as behind:
+    with backend(_CACHE / "logs" / "ingress", (_SPREAD,)) as behind:
         for number in range(args.rounds):
             for contender in chosen:
                 try:
@@ -55,8 +53,20 @@ def main() -> None:
         print(line)
     for bar in bars(measured):
         print(bar)
-    if args.out is not None:
-        _write(args.out, args, chosen, measured, failed)
+    written(
+        args.out,
+        "the ingress beside others, in front of one backend",
+        rounds=args.rounds,
+        seconds=args.seconds,
+        contenders={c.name: c.settings for c in chosen},
+        could_not_run=failed,
+        table={"head": HEAD, "rows": rows(measured)},
+        bars=[
+            {"what": bar.what, "value": bar.value, "limit": bar.limit, "met": bar.is_met}
+            for bar in bars(measured)
+        ],
+        measured=msgspec.to_builtins(measured),
+    )
 
 
 def measure(
@@ -77,15 +87,14 @@ def measure(
 def _job(
     contender: Contender, load: str, ingress: Ingress, behind: Backend, args: argparse.Namespace
 ) -> Job:
-    is_streams = load in ("streams", "in step")
     return Job(
-        "frames" if contender.is_frames else "streams" if is_streams else load,
+        "frames" if contender.is_frames else load,
         ingress.port,
         ingress.pid,
         ingress.path,
-        connections=contender.num_streams if is_streams else _CONNECTIONS,
+        connections=_STREAMS if load == "streams" else _CONNECTIONS,
         seconds=args.seconds,
-        groups=_IN_STEP if load == "in step" else _SPREAD,
+        groups=_SPREAD,
         text_socket=str(behind.text_socket),
         engine_socket=str(behind.engine_socket),
     )
@@ -108,40 +117,12 @@ def align(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
     parser.add_argument("--only", nargs="+", help="contenders, by name")
     parser.add_argument("--loads", nargs="+", choices=_LOADS, default=_LOADS)
-    parser.add_argument("--out", type=Path, help="write the figures here as well")
     return parser.parse_args()
-
-
-def _write(
-    path: Path,
-    args: argparse.Namespace,
-    chosen: Sequence[Contender],
-    measured: Sequence[Measured],
-    failed: dict[str, str],
-) -> None:
-    told = {
-        "what": "the ingress beside others, in front of one backend",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "load_average": load_average(),
-        "rounds": args.rounds,
-        "seconds": args.seconds,
-        "contenders": {c.name: c.settings for c in chosen},
-        "could_not_run": failed,
-        "table": {"head": HEAD, "rows": rows(measured)},
-        "bars": [
-            {"what": bar.what, "value": bar.value, "limit": bar.limit, "met": bar.is_met}
-            for bar in bars(measured)
-        ],
-        "measured": msgspec.to_builtins(measured),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

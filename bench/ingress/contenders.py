@@ -42,9 +42,6 @@ _ENVIRONMENT = {
     "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
 }
 _START_S = 180.0
-_TOKEN_INTERVAL_MS = 1000 // canned.EVENTS_PER_S
-# A peer turns away what is more than its default of requests at once.
-_MOST_OF_A_PEER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,6 @@ class Contender:
     settings: str
     loads: frozenset[str]
     running: Callable[[Backend], AbstractContextManager[Ingress]]
-    num_streams: int = 128
     is_frames: bool = False
 
 
@@ -150,13 +146,13 @@ def ingress_alone(behind: Backend) -> Generator[Ingress]:
 
 
 @contextmanager
-def whole_peer(behind: Backend, token_interval_ms: int) -> Generator[Ingress]:
+def whole_peer(behind: Backend) -> Generator[Ingress]:
     """As a user runs it, with both its children; only the backend is not behind it."""
     port = free_port()
     with tempfile.TemporaryDirectory() as state_dir:
         command = (
             *(sys.executable, "-m", "cortex.cli", "peer", "--engine", "fake"),
-            *("--model", canned.MODEL, "--fake-token-interval-ms", str(token_interval_ms)),
+            *("--model", canned.MODEL, "--fake-token-interval-ms", "0"),
             *("--port", str(port), "--state-dir", state_dir, "--no-mdns", "--fleet-port", "0"),
         )
         with _serving(behind, "peer", command, port, "/healthz") as pid:
@@ -166,8 +162,7 @@ def whole_peer(behind: Backend, token_interval_ms: int) -> Generator[Ingress]:
 def contenders(root: Path) -> list[Contender]:
     """In the order in which a round takes them."""
     answers = frozenset({"closed", "open"})
-    proxied = answers | {"streams", "in step", "picture"}
-    paced = functools.partial(whole_peer, token_interval_ms=_TOKEN_INTERVAL_MS)
+    proxied = answers | {"streams", "picture"}
     return [
         Contender(DIRECT, "nothing in front of it", proxied - {"picture"}, nothing),
         Contender(
@@ -190,14 +185,7 @@ def contenders(root: Path) -> list[Contender]:
             "cortex peer",
             "cortex peer --engine fake; CPU and memory without its children",
             answers | {"picture"},
-            functools.partial(whole_peer, token_interval_ms=0),
-        ),
-        Contender(
-            "cortex peer, paced",
-            f"the same at {_TOKEN_INTERVAL_MS} ms a token",
-            frozenset({"in step"}),
-            paced,
-            num_streams=_MOST_OF_A_PEER,
+            whole_peer,
         ),
     ]
 

@@ -57,7 +57,7 @@ Figures = Closed | Open | Streams | Picture
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """One figure of one round. `load` names what was done: two kinds of streams are two loads."""
+    """One figure of one round. `load` names what was done."""
 
     contender: str
     load: str

@@ -12,7 +12,6 @@ from .figures import Measured, added, middle, ratio
 HEAD = (
     *("", "requests/s", "CPU ms each", "answer p50 ms", "p99 ms", "added p50 ms", "p99 ms"),
     *("lag p50 ms", "lag p99 ms", "events/s", "core"),
-    *("in step: p50 ms", "p99 ms", "core"),
     *("picture: times its size", "kept"),
 )
 _MS = 1000.0
@@ -99,9 +98,6 @@ def _row(measured: Sequence[Measured], name: str) -> tuple[str, ...]:
         cell("streams", "lag_p99_s", ".2f", _MS),
         cell("streams", "events_per_s", ".1f"),
         cell("streams", "core_share", ".0%"),
-        cell("in step", "lag_p50_s", ".2f", _MS),
-        cell("in step", "lag_p99_s", ".2f", _MS),
-        cell("in step", "core_share", ".0%"),
         cell("picture", "peak_share", ".2f"),
         cell("picture", "kept_share", ".2f"),
     )

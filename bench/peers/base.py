@@ -19,8 +19,7 @@ from ..make_checkpoint import Dtype
 
 Family = Literal["qwen3", "qwen3_5"]
 
-# The ids of 0 to 9 in the made tokenizer: each digit of a text is one token, so that a prompt's
-# text and its ids say the same, and an engine may be asked with either.
+# The ids of 0 to 9 in the made tokenizer: each digit of a text is one token.
 _ZERO_ID = ord("0") - ord("!")
 
 

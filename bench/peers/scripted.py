@@ -37,7 +37,7 @@ class Script:
     def answer(self, prompts: Sequence[Prompt], num_tokens: int) -> list[Timeline]:
         assert self.process.stdin is not None
         asked = {
-            "prompts": [{"text": p.text, "token_ids": p.token_ids} for p in prompts],
+            "prompts": [{"token_ids": p.token_ids} for p in prompts],
             "num_tokens": num_tokens,
         }
         try:
@@ -62,7 +62,7 @@ def _read_answer(plain: Mapping[str, Any]) -> Timeline:
         sent_s=plain["sent_s"],
         ended_s=arrivals[-1].at_s,
         arrivals=arrivals,
-        token_ids=tuple(plain.get("token_ids", ())),
+        token_ids=tuple(plain["token_ids"]),
         text=plain["text"],
         has_token_ids=True,
         prompt_tokens=plain["prompt_tokens"],

@@ -1,5 +1,4 @@
-"""Three models where two have room: `python -m bench.swaps [--seconds 120]
-[--engine fake] [--out FILE]`.
+"""Three models where two have room: `python -m bench.swaps [--seconds 120] [--engine fake]`.
 
 Some clients want one model each, others all three in turn, so that one is always missing; the
 answers of one last for half a minute. Every
@@ -9,9 +8,7 @@ loaded oftener than the rules allow. Exit status 1 where that was not so.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import math
 import random
 import statistics
@@ -28,7 +25,7 @@ from typing import Any
 from ..chaos.clients import Clients
 from ..chaos.history import Attempt, Verdict, judged
 from ..live.process import PeerProcess
-from ..machine import describe_machine
+from ..report import arguments, written
 from .figures import Moves, most_loads, read_moves
 from .models import MODELS, NUM_PLACES, TRIALS, Trial, make_models, wishes_of
 
@@ -157,26 +154,23 @@ def show(name: str, outcome: Outcome) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.swaps", description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--engine", choices=TRIALS, action="append")
     parser.add_argument("--min-residency", type=float, action="append", help="in seconds")
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
+    args = parser.parse_args()
     told: dict[str, list[object]] = {}
     is_clean = True
     for name, min_residency_s in product(
-        arguments.engine or TRIALS, arguments.min_residency or [MIN_RESIDENCY_S]
+        args.engine or TRIALS, args.min_residency or [MIN_RESIDENCY_S]
     ):
         with tempfile.TemporaryDirectory() as folder:
-            trial = undergo(TRIALS[name], arguments.seconds, min_residency_s, Path(folder))
+            trial = undergo(TRIALS[name], args.seconds, min_residency_s, Path(folder))
             outcome = asyncio.run(trial)
         show(name, outcome)
         is_clean = is_clean and outcome.is_clean
         told.setdefault(name, []).append(outcome.told())
-    if arguments.out:
-        body = {"trials": told, "machine": describe_machine()}
-        arguments.out.write_text(json.dumps(body, indent=1) + "\n")
+    written(args.out, "three models that take turns where two have room", trials=told)
     sys.exit(0 if is_clean else 1)
 
 

@@ -44,11 +44,6 @@ def prompt_symbols(prompt: Prompt, image_token_id: int | None, merge_size: int) 
     return numbers.tobytes()
 
 
-def token_symbols(token_ids: Iterable[int]) -> bytes:
-    """The symbols of tokens that are no picture places, such as an answer's."""
-    return array("Q", token_ids).tobytes()
-
-
 def num_symbols(symbols: bytes) -> int:
     return len(symbols) // SYMBOL_BYTES
 

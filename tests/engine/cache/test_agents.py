@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from cortex.engine.cache.prefix import PrefixTree, Source
 from cortex.engine.cache.store import PrefixStats, PrefixStore
-from cortex.engine.cache.symbols import token_symbols
 from cortex.engine.chunks import chunk_ends, remembered_ends
+from tests.engine.cache.trees import token_symbols
 
 # A model of nine billion weights.
 TOKEN_BYTES = 36 << 10

@@ -8,7 +8,6 @@ import pytest
 
 from cortex.engine.cache.ledger import LIVE_S
 from cortex.engine.cache.prefix import Source
-from cortex.engine.cache.symbols import token_symbols
 from tests.engine.cache.trees import (
     KV_BYTES,
     STATE_BYTES,
@@ -20,6 +19,7 @@ from tests.engine.cache.trees import (
     plain,
     remember,
     split,
+    token_symbols,
     use,
 )
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cortex.engine.cache.prefix import Source
-from cortex.engine.cache.symbols import SYMBOL_BYTES, common_symbols, token_symbols
+from cortex.engine.cache.symbols import SYMBOL_BYTES, common_symbols
 from cortex.engine.errors import InternalError
 from tests.engine.cache.trees import (
     KV_BYTES,
@@ -29,6 +29,7 @@ from tests.engine.cache.trees import (
     plain,
     remember,
     split,
+    token_symbols,
     use,
 )
 

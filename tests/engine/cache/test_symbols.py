@@ -14,10 +14,10 @@ from cortex.engine.cache.symbols import (
     num_symbols,
     prefix_marks,
     prompt_symbols,
-    token_symbols,
 )
 from cortex.engine.errors import InvalidRequest
 from cortex.engine.types import PreparedImage, Prompt, Sampling
+from tests.engine.cache.trees import token_symbols
 
 PAD = 7
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 
 from cortex.engine.cache.prefix import Match, PrefixTree, Source
 from cortex.engine.cache.store import PrefixStore
-from cortex.engine.cache.symbols import SYMBOL_BYTES, token_symbols
+from cortex.engine.cache.symbols import SYMBOL_BYTES
 
 KV_BYTES = 10
 STATE_BYTES = 100
@@ -17,6 +18,11 @@ PLENTY = 10**9
 Store = PrefixStore[bytes, bytes]
 Tree = PrefixTree[bytes, bytes]
 Found = Match[bytes, bytes]
+
+
+def token_symbols(token_ids: Iterable[int]) -> bytes:
+    """The symbols of tokens that are no picture places."""
+    return array("Q", token_ids).tobytes()
 
 
 def cut(symbols: bytes, start: int, end: int) -> bytes:
