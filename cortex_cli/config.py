@@ -1,4 +1,6 @@
-"""Files, environment and command line become one PeerConfig; nothing else reads the environment.
+"""Files, environment and command line become one PeerConfig; nothing else reads `os.environ`.
+The hub finds its proxies, and whoever looks for a program or a home folder finds that, through the
+standard library.
 
 Options that have a `CORTEX_…` name are read by typer, where they are declared, and take what a file
 of settings says where nobody says more; the directories of the system, the key that peers are asked

@@ -100,7 +100,7 @@ class DeviceLoop:
     def remembered_bytes(self) -> int:
         """What of the device's memory may become what was read before; 0 where that lies beside."""
         lies_there = self._device.type == "cpu" or shares_memory(self._device)
-        return self._store.stats.budget_bytes if lies_there else 0
+        return self._store.budget_bytes if lies_there else 0
 
     @property
     def weight_bytes(self) -> int:
@@ -217,7 +217,7 @@ class DeviceLoop:
                 self._emit(JobFailed(job.job_id, to_info(error)))
                 continue
             self._reading = Reading(
-                job, self._device, share, self._store.stats.budget_bytes, self._wishes,
+                job, self._device, share, self._store.budget_bytes, self._wishes,
                 lambda told: self._hand_over((told,)), self._jobs.put,
             )  # fmt: skip
             self._steps_before = self.step_count
@@ -294,8 +294,8 @@ class DeviceLoop:
         reserved_bytes = sum(budget.used_bytes for budget in self._budgets.values())
         if self._device.type == "cuda":
             free_bytes, _ = gpu_memory(self._device)
-            kept = self._store.stats
-            to_come = max(0, self.remembered_bytes - kept.used_bytes - kept.reserved_bytes)
+            kept_bytes = self._store.used_bytes + self._store.reserved_bytes
+            to_come = max(0, self.remembered_bytes - kept_bytes)
             most = int((free_bytes - to_come) * _CUDA_SHARE)
             if self._memory_bytes is None:
                 return most

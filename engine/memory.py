@@ -1,8 +1,8 @@
 """The bytes of one device: what a model costs, and how what is left is shared out.
 
-Pure arithmetic over numbers that are known before anything is allocated. One budget holds it all:
-weights, the largest step's work, pages, states, encoded pictures and what is remembered of
-prompts (in host memory, which on a CPU is the same memory). Measures nothing, allocates nothing.
+Pure arithmetic over numbers that are known before anything is allocated. A model's budget holds its
+weights, the largest step's work, pages, states and encoded pictures; what is remembered of prompts
+lies beside it, in host memory (`remembered_bytes`). Measures nothing, allocates nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOTAL = "total"
 
 @dataclass(frozen=True, slots=True)
 class MemoryBudget:
-    """How a device's bytes are shared out. `prefix_is_apart`: beside `total_bytes`, on the host."""
+    """How a device's bytes are shared out; `prefix_bytes` lie beside `total_bytes`."""
 
     costs: ModelCosts
     total_bytes: int
@@ -35,7 +35,6 @@ class MemoryBudget:
     num_sequences: int
     encoder_bytes: int
     prefix_bytes: int
-    prefix_is_apart: bool
 
     @property
     def page_bytes(self) -> int:
@@ -58,8 +57,7 @@ class MemoryBudget:
         """What the model may fill: all but what is unused."""
         costs = self.costs
         fixed_bytes = costs.loaded_bytes + self.step_bytes + costs.vision_peak_bytes
-        kept_bytes = self.kv_bytes + self.states_bytes + self.encoder_bytes
-        return fixed_bytes + kept_bytes + (0 if self.prefix_is_apart else self.prefix_bytes)
+        return fixed_bytes + self.kv_bytes + self.states_bytes + self.encoder_bytes
 
     @property
     def unused_bytes(self) -> int:
@@ -69,7 +67,6 @@ class MemoryBudget:
         """Every use of the memory, and the total at the end."""
         tokens = self.num_pages * self.page_tokens
         pages = f"{self.num_pages:,} pages of {self.page_tokens} tokens, {tokens:,} in all"
-        apart = "in host memory, beside the total" if self.prefix_is_apart else ""
         return (
             MemoryPart("weights", self.costs.weights_bytes),
             *_beside_weights(self.costs),
@@ -78,7 +75,7 @@ class MemoryBudget:
             MemoryPart(KEYS_AND_VALUES, self.kv_bytes, pages),
             MemoryPart(RECURRENT_STATES, self.states_bytes, f"{self.num_sequences} sequences"),
             MemoryPart(ENCODED_PICTURES, self.encoder_bytes),
-            MemoryPart(REMEMBERED_PREFIXES, self.prefix_bytes, apart),
+            MemoryPart(REMEMBERED_PREFIXES, self.prefix_bytes, "in host memory, beside the total"),
             MemoryPart("unused", self.unused_bytes),
             MemoryPart(TOTAL, self.total_bytes),
         )
@@ -89,17 +86,17 @@ def plan_memory(
     total_bytes: int,
     max_sequences: int,
     *,
-    host_bytes: int | None = None,
+    host_bytes: int,
     page_tokens: int = PAGE_TOKENS,
     are_promised: bool = False,
 ) -> MemoryBudget:
     """Share out a device's bytes for one model.
 
-    `host_bytes` is what may be remembered in host memory where that is not among these bytes.
+    `host_bytes` is what may be remembered in host memory, which is not among these bytes.
     What is fixed comes first, then what the smallest request needs; of the rest a quarter goes to
     more sequences (where they `are_promised`, as much as leaves a page to each), a sixteenth to
-    pictures, a quarter of what remains is for remembering, and pages take the others as far as
-    `max_sequences` could fill them; more than that is left to others.
+    pictures, and pages take what remains as far as `max_sequences` could fill them; more than that
+    is left to others.
     Raises InsufficientVram where not even one request would run.
     """
     page_bytes = page_tokens * costs.kv_bytes_per_token
@@ -123,10 +120,8 @@ def plan_memory(
     more_pictures = min(for_pictures, (max_sequences - 1) * costs.chunk_images_bytes)
     encoder_bytes = costs.chunk_images_bytes + more_pictures
     left = total_bytes - costs.fixed_bytes - encoder_bytes - (1 + more_sequences) * sequence_bytes
-    prefix_bytes = min(left // 4, left - page_bytes) if host_bytes is None else host_bytes
-    for_pages = left - (prefix_bytes if host_bytes is None else 0)
     pages_of_all = max_sequences * -(-costs.context_tokens // page_tokens)
-    num_pages = _at_most(pages_of_all, for_pages, page_bytes)
+    num_pages = _at_most(pages_of_all, left, page_bytes)
     return MemoryBudget(
         costs=costs,
         total_bytes=total_bytes,
@@ -134,8 +129,7 @@ def plan_memory(
         num_pages=num_pages,
         num_sequences=1 + more_sequences,
         encoder_bytes=encoder_bytes,
-        prefix_bytes=prefix_bytes,
-        prefix_is_apart=host_bytes is not None,
+        prefix_bytes=host_bytes,
     )
 
 
@@ -181,7 +175,7 @@ def check_promised(model_id: str, num_bytes: int, free_bytes: int) -> None:
 
 def needed_bytes(costs: ModelCosts, num_tokens: int, num_sequences: int) -> int:
     """What lets `plan_memory` promise so many sequences, and pages for so many tokens of theirs,
-    a page each at least, where it has nothing to remember.
+    a page each at least.
     """
     page_bytes = PAGE_TOKENS * costs.kv_bytes_per_token
     num_pages = max(-(-num_tokens // PAGE_TOKENS), num_sequences)

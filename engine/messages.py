@@ -1,4 +1,4 @@
-"""The messages between a peer and its child processes, as design tables list them.
+"""The messages between a peer and its child processes.
 
 Each is a frozen Struct; `frames.py` packs and unpacks them. A message knows what it says and
 nothing about sockets. `epoch` numbers the attempts at one request: what an abandoned attempt still
@@ -257,6 +257,7 @@ class Alive(msgspec.Struct, frozen=True, tag=True):
     `step_count` counts the device thread's work: it stands still when the device is wedged.
     `models` are an engine process's, as they were at the end of its last step; `torn_bytes` is what
     it has of its device and cannot give back, though nothing lies there: gaps between what does.
+    `weight_bytes` are what its models' weights take; 0 of the text process, which has none.
     `device_bytes` is all that a GPU has, and `free_at_start_bytes` what was free of it before
     anything was loaded; 0 of what is no GPU. Of one that has the machine's memory for its own,
     `remembered_bytes` of that are for what was read before; 0 of all others.
@@ -264,7 +265,7 @@ class Alive(msgspec.Struct, frozen=True, tag=True):
 
     step_count: int
     queued: int
-    memory_bytes: int
+    weight_bytes: int
     models: tuple[ModelStatus, ...] = ()
     torn_bytes: int = 0
     device_bytes: int = 0

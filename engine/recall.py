@@ -51,8 +51,7 @@ class Recall:
     @property
     def used_bytes(self) -> int:
         """Host memory that holds something now: prefixes of all models, and who gave way."""
-        stats = self._store.stats
-        return stats.used_bytes + stats.reserved_bytes
+        return self._store.used_bytes + self._store.reserved_bytes
 
     def begin(self, sequence: Sequence) -> None:
         """Fill the place that a sequence was just given with as much as is known of it.

@@ -94,7 +94,7 @@ def load_service(
     model_dir: Path, device: torch.device, store: HostStore, share: Share, wishes: Wishes
 ) -> LoadedService:
     """`read_model` and `open_service`, one after the other. Raises what these raise."""
-    read = read_model(model_dir, device, share, store.stats.budget_bytes, wishes)
+    read = read_model(model_dir, device, share, store.budget_bytes, wishes)
     return open_service(read, device, store)
 
 

@@ -110,7 +110,7 @@ class TextService:
                 raise InternalError(f"the text process got a {type(message).__name__}")
 
     def alive(self) -> Alive:
-        return Alive(step_count=self._num_done, queued=len(self._works), memory_bytes=0)
+        return Alive(step_count=self._num_done, queued=len(self._works), weight_bytes=0)
 
     async def run(self) -> None:
         """Raises EngineFailed when a thread is held for too long, whose request alone is blamed."""

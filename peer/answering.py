@@ -21,7 +21,7 @@ from .devices.places import Place, Ticket
 from .devices.residency import Residency
 from .errors import CannotContinue
 from .observing.tally import RequestMeter
-from .placement.room import Room
+from .placement.context_room import ContextRoom
 from .types import ModelInfo
 
 
@@ -44,7 +44,7 @@ class Answering:
         priority: int,
         resume: Resume | None = None,
         num_losses: int = 0,
-        room: Room = Room(),  # noqa: B008 - frozen
+        room: ContextRoom = ContextRoom(),  # noqa: B008 - frozen
     ) -> None:
         self._devices = devices
         # Of the place that it has been granted last.

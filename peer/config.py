@@ -1,6 +1,8 @@
 """How a peer is set up. Defaults are written once, here; where values come from is not known here.
 
-Directories arrive as fields: the command line alone reads the environment.
+Directories arrive as fields: the command line reads `os.environ`, and nothing else does. The hub
+finds its proxies, and whoever looks for a program or a home folder finds that, through the standard
+library.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@
      ├─ JobNotFound            no job of that id is known
      ├─ JobCancelled           a job that somebody waited for was ended by another
      ├─ PeerNotFound           no peer of that name is in the fleet
-     ├─ NoPeer                 nobody answers at an address
+     ├─ NoPeer                 nobody is there to be asked
      ├─ AnswerBrokeOff         who was asked is gone before its answer was whole (an EngineFailed)
      ├─ ModelPinned            a model that is to stay
      ├─ ModelAway              who has the model is not here now, and may be soon

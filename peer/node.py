@@ -1,4 +1,5 @@
-"""One peer's inside: its text process, its engine process, its models, and the way of a request.
+"""One peer's inside: its text process, an engine process for each device, its models, and the way
+of a request.
 
 No port, no HTTP: the server puts those around it, and a command without a running peer uses it
 bare. A request goes text process, residency, engine; whoever stops reading its events stops its
@@ -40,7 +41,7 @@ from .observing.stays import wait_s
 from .observing.tally import PeerTally
 from .one_request import Means, served
 from .placement.costs_book import costs_book
-from .routing.load_history import LoadHistory
+from .placement.load_history import LoadHistory
 from .types import ModelInfo
 
 
@@ -205,21 +206,10 @@ class Node:
         self.wake()
         await self._rack.residency.summon(model, lambda _: None)
 
-    def chat(
-        self,
-        request: ChatRequest,
-        live: LiveRequest | None = None,
-        resume: Resume | None = None,
-    ) -> AsyncGenerator[Event]:
-        """The events of a request: stages, one Accepted, stages again, text, a Finished a choice.
-
-        The request is one for answers, not for a vector. Closing the iterator cancels the work.
-        Raises CortexErrors; those of a request that cannot be served at all come before Accepted.
-        `live` is told what becomes of it. With `resume` only the rest of an answer comes: raises
-        CannotContinue where it would not be the same answer.
-        """
+    def chat(self, request: ChatRequest) -> AsyncGenerator[Event]:
+        """`serve`, of a request for answers, not for a vector."""
         # A vector comes only where one is wished for.
-        return cast(AsyncGenerator[Event], self.serve(request, live, resume))
+        return cast(AsyncGenerator[Event], self.serve(request))
 
     def serve(
         self,
@@ -228,9 +218,13 @@ class Node:
         resume: Resume | None = None,
         num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
-        """`chat`, of a request that may be one for a vector: then that is the last event.
+        """The events of a request: stages, one Accepted, stages again, text, a Finished a choice;
+        or the vector that was wished for.
 
-        So many engines have ended under it, at other peers or here.
+        Closing the iterator cancels the work. Raises CortexErrors; those of a request that cannot
+        be served at all come before Accepted. `live` is told what becomes of it. With `resume` only
+        the rest of an answer comes: raises CannotContinue where it would not be the same answer.
+        `num_losses` engines have ended under it, at other peers or here.
         """
         # Each choice costs the engine what a request does.
         admission = self._admission.admitted(num_missing(request, resume))
@@ -240,7 +234,7 @@ class Node:
         """How many tokens the request's prompt has, pictures included.
 
         It needs no weights and waits for no engine, and is never refused because requests fill
-        this peer. Raises as `chat` does before it accepts, but not for the length.
+        this peer. Raises as `serve` does before it accepts, but not for the length.
         """
         with self._counting.admitted(1):
             model = await self.shelf.find(request.model)

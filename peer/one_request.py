@@ -27,7 +27,7 @@ from .models.shelf import Shelf
 from .observing.live import LiveRequest
 from .observing.recent import Recent
 from .observing.tally import PeerTally, RequestMeter
-from .placement.room import room
+from .placement.context_room import context_room
 
 E = TypeVar("E", bound=Event | Vector)
 
@@ -98,7 +98,7 @@ async def served(
                     priority=request.priority,
                     resume=resume,
                     num_losses=num_losses,
-                    room=room(
+                    room=context_room(
                         prepared.prompt_tokens,
                         request.max_tokens,
                         num_made(resume),

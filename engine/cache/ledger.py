@@ -39,8 +39,6 @@ class Ledger:
         self.budget_bytes = budget_bytes
         self.used_bytes = 0
         self.reserved_bytes = 0
-        self.num_uses = 0
-        self.num_evictions = 0
         self._clock = clock
         self._pinned: set[_AnyNode] = set()
         # By what a node spares; kept ones under 0.
@@ -131,7 +129,6 @@ class Ledger:
         return victim
 
     def _evict(self, node: _AnyNode) -> None:
-        self.num_evictions += 1
         self._unlist(node)
         if node.children:
             self.used_bytes -= node.state_bytes
@@ -155,7 +152,7 @@ class Ledger:
 
 
 class Reservation:
-    """Bytes of the budget for a payload that its owner keeps; a context manager."""
+    """Bytes of the budget for a payload that its owner keeps."""
 
     def __init__(self, ledger: Ledger, num_bytes: int) -> None:
         self.num_bytes = num_bytes
@@ -169,13 +166,6 @@ class Reservation:
             raise InternalError(f"{self.num_bytes} reserved bytes were already given back")
         self._is_held = False
         self._ledger.reserved_bytes -= self.num_bytes
-
-    def __enter__(self) -> Reservation:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_held:
-            self.release()
 
 
 def _wanted_next(path: Sequence[_AnyNode]) -> set[_AnyNode]:

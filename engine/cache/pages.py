@@ -11,7 +11,6 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from types import TracebackType
 
 from ..errors import InternalError
 
@@ -52,7 +51,7 @@ class PageAllocator:
 
 
 class SequencePages:
-    """One sequence's pages, in the order of its tokens; a context manager that gives them back."""
+    """One sequence's pages, in the order of its tokens."""
 
     def __init__(self, free: _FreeRuns, held: set[SequencePages], pages: list[int]) -> None:
         self._free = free
@@ -83,18 +82,6 @@ class SequencePages:
         self._held.remove(self)
         for start, size in _runs(sorted(self._pages)):
             self._free.add(start, size)
-
-    def __enter__(self) -> SequencePages:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self in self._held:
-            self.release()
 
     def _check_held(self) -> None:
         if self not in self._held:

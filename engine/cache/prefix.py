@@ -100,10 +100,6 @@ class PrefixTree(Generic[K, S]):
     """What is remembered for one model."""
 
     def __init__(self, ledger: Ledger, split_kv: SplitKv[K] | None) -> None:
-        self.num_hits = 0
-        self.num_prompt_tokens = 0
-        self.num_reused_tokens = 0
-        self.num_refused = 0
         self._ledger = ledger
         self._split_kv = split_kv
         self._top: Children[K, S] = Children()
@@ -144,14 +140,10 @@ class PrefixTree(Generic[K, S]):
 
     @contextmanager
     def restoring(self, match: Match[K, S]) -> Generator[None]:
-        """Make use of a match, empty or not: it is counted, and while it lasts nothing of it goes.
+        """Make use of a match now; while the block lasts nothing of it goes. An empty one is none.
 
         Of a match that has grown old some may be gone; then it is its own payload that lives on.
         """
-        self._ledger.num_uses += 1
-        self.num_hits += match.num_tokens > 0
-        self.num_prompt_tokens += match.prompt_tokens
-        self.num_reused_tokens += match.num_tokens
         node = match.node if match.node and self._ledger.lists(match.node) else None
         with self._ledger.pinned(node):
             self._ledger.touch(node.path() if node else [])
@@ -192,7 +184,6 @@ class PrefixTree(Generic[K, S]):
         kv_bytes = (end - known_tokens) * source.kv_bytes_per_token
         with self._ledger.pinned(above):
             if not self._ledger.make_room(kv_bytes + state_bytes, spares_live=is_too_long):
-                self.num_refused += 1
                 return False
             state = None if has_state or source.copy_state is None else source.copy_state()
             if known_tokens < end or above is None:

@@ -1,37 +1,20 @@
 """Everything that one process remembers of what it has read, for all models that it has held.
 
 One tree a model, by what the model is and not by whether it is loaded: what is remembered outlives
-an unload. One byte budget over all of them. Belongs to the thread of the device; the numbers of
-`stats` are all that others may ask for.
+an unload. One byte budget over all of them. Belongs to the thread of the device; its bytes are all
+that others may ask for.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Generic
 
 from ..errors import InternalError
 from .ledger import Ledger, Reservation
 from .prefix import PrefixTree, SplitKv
 from .radix import K, S
-
-
-@dataclass(frozen=True, slots=True)
-class PrefixStats:
-    """Counts since the start, and bytes as they are. `num_reused_tokens` of all prompts'
-    `num_prompt_tokens` were restored; `num_refused` inserts found no room."""
-
-    num_uses: int
-    num_hits: int
-    num_prompt_tokens: int
-    num_reused_tokens: int
-    num_evictions: int
-    num_refused: int
-    used_bytes: int
-    reserved_bytes: int
-    budget_bytes: int
 
 
 class PrefixStore(Generic[K, S]):
@@ -56,19 +39,17 @@ class PrefixStore(Generic[K, S]):
         return Reservation(self._ledger, num_bytes) if has_room else None
 
     @property
-    def stats(self) -> PrefixStats:
-        trees = self._trees.values()
-        return PrefixStats(
-            num_uses=self._ledger.num_uses,
-            num_hits=sum(tree.num_hits for tree in trees),
-            num_prompt_tokens=sum(tree.num_prompt_tokens for tree in trees),
-            num_reused_tokens=sum(tree.num_reused_tokens for tree in trees),
-            num_evictions=self._ledger.num_evictions,
-            num_refused=sum(tree.num_refused for tree in trees),
-            used_bytes=self._ledger.used_bytes,
-            reserved_bytes=self._ledger.reserved_bytes,
-            budget_bytes=self._ledger.budget_bytes,
-        )
+    def budget_bytes(self) -> int:
+        return self._ledger.budget_bytes
+
+    @property
+    def used_bytes(self) -> int:
+        """What is remembered."""
+        return self._ledger.used_bytes
+
+    @property
+    def reserved_bytes(self) -> int:
+        return self._ledger.reserved_bytes
 
     def check_integrity(self) -> None:
         """Raise InternalError where the books and the trees disagree."""

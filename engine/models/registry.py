@@ -1,6 +1,7 @@
 """Which architecture a model folder holds, and how to build it.
 
-The one place that knows which architectures there are.
+The one place in the engine that knows which architectures there are. A peer, which loads none of
+them, has a list of its own, and a test holds that to this one.
 """
 
 from __future__ import annotations

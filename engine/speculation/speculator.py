@@ -129,7 +129,7 @@ class Speculator:
     def _room(self, sequence: Sequence) -> int:
         """How many tokens can be computed ahead of an answer now.
 
-        None where its grammar says one token at a time what may come.
+        0 where its grammar says one token at a time what may come, or known tokens are still fed.
         """
         is_fed = sequence.num_computed >= len(sequence.tokens) - 1
         if sequence.guided is not None or not is_fed:

@@ -89,5 +89,5 @@ def _child(child: ChildHealth) -> dict[str, object]:
         "last_end": child.last_end,
         "step_count": None if alive is None else alive.step_count,
         "queued": None if alive is None else alive.queued,
-        "memory_bytes": None if alive is None else alive.memory_bytes,
+        "weight_bytes": None if alive is None else alive.weight_bytes,
     }

@@ -1,4 +1,4 @@
-"""Child processes of a peer: the text process and the engine process, one after the other.
+"""A child process of a peer, the text process or one device's engine, and those that follow it.
 
 A slot starts its child when somebody needs it, hears it out, and buries it when it ends, falls
 silent, sends what is not ours or is condemned; then the slot is empty and the next need starts a

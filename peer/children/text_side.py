@@ -24,12 +24,12 @@ from cortex.engine.messages import (
 )
 from cortex.engine.types import ChatRequest
 
+from ..bounds.request_bytes import request_bytes
 from ..errors import AttemptsExhausted, from_info
 from ..heavy import off_loop
-from ..routing.request_bytes import request_bytes
 from ..types import ModelInfo
 from .process import Spawn
-from .room import Room
+from .shared_lock import SharedLock
 from .slot import ChildEnd, ChildSlot, ChildSpec
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _Outcome = _Told | CortexError | ChildEnd
 class TextSide:
     def __init__(self, spec: ChildSpec, tasks: asyncio.TaskGroup, spawn: Spawn) -> None:
         self.slot = ChildSlot(spec, tasks, self._hear, self._lose_all, spawn)
-        self._room = Room()
+        self._lock = SharedLock()
         self._asked: dict[str, asyncio.Future[_Outcome]] = {}
 
     async def prepare(self, request_id: str, model: ModelInfo, request: ChatRequest) -> Prepared:
@@ -67,8 +67,8 @@ class TextSide:
         return counted.prompt_tokens
 
     async def _answer(self, message: Prepare | Count) -> _Told:
-        request_id, weight_bytes = message.request_id, request_bytes(message.request)
-        frame = await off_loop(weight_bytes, functools.partial(pack_message, message))
+        request_id, size_bytes = message.request_id, request_bytes(message.request)
+        frame = await off_loop(size_bytes, functools.partial(pack_message, message))
         outcome = await self._try(request_id, frame, alone=False)
         if isinstance(outcome, ChildEnd) and outcome.may_return:
             logger.warning("prompt is made again request=%s", request_id)
@@ -85,7 +85,7 @@ class TextSide:
         return outcome
 
     async def _try(self, request_id: str, frame: bytearray, *, alone: bool) -> _Outcome:
-        with self._room.visited(alone=alone) as admitted:
+        with self._lock.held(alone=alone) as admitted:
             await admitted
             await self.slot.ready()
             return await self._ask(request_id, frame)

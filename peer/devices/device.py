@@ -29,8 +29,8 @@ from ..observing.tally import PeerTally
 from ..placement.books import DeviceBooks, Need, Size
 from ..placement.costs_book import CostsBook
 from ..placement.habits import Habits
+from ..placement.load_history import HERE, LoadHistory, with_eta
 from ..placement.sizes import comfort_tokens, most_context, parts, sizes
-from ..routing.load_history import HERE, LoadHistory, with_eta
 from ..types import ModelInfo
 from ..units import memory
 from .device_memory import (

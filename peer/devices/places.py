@@ -15,8 +15,8 @@ from cortex.engine.stream import Stage
 
 from ..gossip.ids import ModelId
 from ..placement.books import DeviceBooks, Need, Resident, ResidentState, Size
+from ..placement.context_room import ContextRoom
 from ..placement.leaving import LeaveReason
-from ..placement.room import Room
 from ..types import ModelInfo, is_same
 
 
@@ -57,7 +57,7 @@ class Ticket:
     asked_s: float = 0.0
     granted_s: float = 0.0
     is_forced: bool = False
-    room: Room = field(default_factory=Room)
+    room: ContextRoom = field(default_factory=ContextRoom)
     has_moved: bool = False
     is_rest: bool = False
 

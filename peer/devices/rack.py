@@ -20,9 +20,9 @@ from ..observing.tally import PeerTally
 from ..placement.costs_book import CostsBook
 from ..placement.habits import Habits
 from ..placement.leaving import LeaveReason
+from ..placement.load_history import LoadHistory
 from ..placement.sizes import MODEST_TOKENS
 from ..placement.wording import leaving
-from ..routing.load_history import LoadHistory
 from ..types import ModelInfo
 from .device import Devices
 from .device_memory import budget_bytes, gpu_of

@@ -19,7 +19,7 @@ from ..config import FLEET_PORT, NUM_DEFAULT_PORTS
 from ..errors import CannotListen, PortInUse
 from ..gossip.envelope import MAX_DATAGRAM_BYTES
 from ..gossip.records import Address
-from ..serving.port_holder import in_use
+from ..port_holder import in_use
 
 OnDatagram: TypeAlias = Callable[[Address, bytes], None]
 

@@ -93,7 +93,7 @@ class Beliefs:
         if is_news:
             self._has_moved(now_s, member, before, accuser or self._own.node)
         elif standing == before and standing.state is State.SUSPECT and accuser:
-            self._confirm(now_s, member, accuser)
+            self._confirm(member, accuser)
         elif moved_in and standing.state is State.ALIVE and standing == before:
             self._rumours.tell(self.verdict(member))
 
@@ -194,7 +194,7 @@ class Beliefs:
         self._speaker.emit(MemberChanged(member.node, after))
         self._hooks.moved(now_s, member, before)
 
-    def _confirm(self, now_s: float, member: Member, accuser: NodeId) -> None:
+    def _confirm(self, member: Member, accuser: NodeId) -> None:
         suspicion = self._suspicions[member.node]
         if suspicion.confirm(accuser):
             self._rumours.tell(self.verdict(member, accuser))

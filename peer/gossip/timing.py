@@ -1,6 +1,6 @@
 """How often, how long and how many: every number of the membership protocol, in one place.
 
-The values are those of the protocol study, which measured them by simulation; the formulas that
+The values were chosen by simulation, and docs/fleet.md says what they come to; the formulas that
 grow them with the size of the fleet stand beside them. Nothing here keeps time.
 """
 

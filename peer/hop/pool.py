@@ -20,11 +20,11 @@ from cortex.engine.stream import Event, Resume, Vector
 from cortex.engine.types import ChatRequest
 
 from ..answering import num_missing
+from ..bounds.request_bytes import request_bytes
 from ..errors import HostRefused
 from ..gossip.ids import ModelId, NodeId
 from ..heavy import off_loop
 from ..orders.values import Order, Report, pack_order
-from ..routing.request_bytes import request_bytes
 from .calls import AnswerCall, OrderCall, Question
 from .dialling import Dialler
 from .frames import pack

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.stream import Accepted, Began, Event, Stage, Vector
 
+from ..bounds.request_bytes import text_bytes
 from ..errors import AttemptsExhausted, HostSilent, NoPeer
 from ..observing.live import LiveRequest
 from ..observing.tally import Failover
-from ..placement.room import Room, room
+from ..placement.context_room import ContextRoom, context_room
 from ..placement.wording import each_of, nowhere
 from .candidates import Candidate, Life, Wish
 from .catalogue import FleetModel
-from .request_bytes import text_bytes
 from .transcript import Transcript
 from .tries import Fault, Tries, fault_of
 
@@ -116,7 +116,7 @@ class Asked:
             hope_s=self._hope_s(),
         )
 
-    def _room(self, max_tokens: int | None) -> Room:
+    def _room(self, max_tokens: int | None) -> ContextRoom:
         """How much context it takes with such an answer, as far as that is known before its prompt
         is made.
         """
@@ -126,9 +126,9 @@ class Asked:
             num_bytes = text_bytes(request)
             prompt_tokens = num_bytes // _TEXT_BYTES_A_TOKEN
             most_tokens = max(1, self.model.context_tokens - prompt_tokens)
-            likely = room(prompt_tokens, max_tokens, most_tokens=most_tokens)
+            likely = context_room(prompt_tokens, max_tokens, most_tokens=most_tokens)
             return replace(likely, least_tokens=num_bytes // _MOST_TEXT_BYTES_A_TOKEN + 1)
-        return room(told.prompt_tokens, max_tokens, num_made, most_tokens=told.max_tokens)
+        return context_room(told.prompt_tokens, max_tokens, num_made, most_tokens=told.max_tokens)
 
     def _hope_s(self) -> float:
         last_error = self.tries.last_error

@@ -14,7 +14,7 @@ from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import Verdict
 from ..gossip.records import LoadRecord
-from ..placement.room import Room
+from ..placement.context_room import ContextRoom
 from ..types import Warmth
 from .affinity import ranked
 from .catalogue import FleetModel, Holder, warmth_at
@@ -93,7 +93,7 @@ class Wish:
     cost_tokens: int = 0
     context_tokens: int = 0
     least_tokens: int = 0
-    room: Room = field(default_factory=Room)
+    room: ContextRoom = field(default_factory=ContextRoom)
     computes_in: str = ""
     build: str = ""
     excluded: frozenset[Life] = frozenset()
@@ -142,7 +142,7 @@ def candidate_at(
     peer: PeerView,
     own: Busyness,
     doubted: frozenset[Life],
-    room: Room,
+    room: ContextRoom,
 ) -> Candidate:
     placed = next((placed for placed in peer.placed if placed.model == weights), None)
     place_tokens = placed.context_tokens if placed and placed.state == "ready" else 0

@@ -99,7 +99,9 @@ class Ingress:
         return self._offers.suggestion()
 
     def chat(self, request: ChatRequest, live: LiveRequest | None = None) -> AsyncGenerator[Event]:
-        """As `Node.chat`, by whichever peer."""
+        """The events of a request for answers, as `Node.serve` gives them, by whichever peer;
+        `live` is told what becomes of it.
+        """
         # A vector comes only where one is wished for.
         return cast(AsyncGenerator[Event], self._serve(request, live))
 
@@ -125,7 +127,9 @@ class Ingress:
     async def vectors(
         self, requests: Sequence[ChatRequest], live: LiveRequest | None = None
     ) -> AsyncGenerator[list[Vector]]:
-        """As `Node.vectors`, each by whichever peer."""
+        """A vector for each request, in their order, each by whichever peer; held while the block
+        lasts. Raises the first error that one of them ends with.
+        """
 
         def serve(request: ChatRequest) -> AsyncGenerator[Event | Vector]:
             return self._serve(request, live)

@@ -18,7 +18,7 @@ from ..api.lobby import Lobby
 from ..bounds.limits import ConnectionLimits
 from ..config import DEFAULT_PORT, NUM_DEFAULT_PORTS
 from ..errors import CannotListen, PortInUse
-from .port_holder import in_use
+from ..port_holder import in_use
 from .threshold import Threshold
 
 # What handlers of a peer that stops at once get to clean up after themselves.

@@ -156,7 +156,7 @@ def test_pictures_of_the_largest_size_are_never_too_many_for_a_device(
         0, 0, 0, 0,
         image_bytes_per_token=ROW_BYTES, max_image_tokens=largest, grid_tokens=grid_tokens,
     )  # fmt: skip
-    budget = plan_memory(costs, costs.chunk_images_bytes, max_sequences=1)
+    budget = plan_memory(costs, costs.chunk_images_bytes, max_sequences=1, host_bytes=0)
     pages = [
         PreparedImage(bytes([n]) * 32, (1, 2 * rows, 2 * columns), memoryview(b""))
         for n, (rows, columns) in enumerate(sizes)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import InsufficientVram
 from cortex.engine.memory import (
+    REMEMBERED_PREFIXES,
     MemoryBudget,
     ModelCosts,
     describe,
@@ -31,39 +32,36 @@ SMALL = ModelCosts(
 )
 
 
-def test_what_needs_no_states_and_sees_nothing_has_the_rest_in_pages_and_prefixes() -> None:
+def test_what_needs_no_states_and_sees_nothing_has_the_rest_in_pages() -> None:
     costs = ModelCosts(1000, 100, 2, 640)
-    budget = plan_memory(costs, 10_000, max_sequences=100)
+    budget = plan_memory(costs, 10_000, max_sequences=100, host_bytes=777)
     assert (budget.states_bytes, budget.encoder_bytes) == (0, 0)
-    assert budget.num_pages == 8900 * 3 // 4 // 128
-    assert budget.prefix_bytes == 8900 // 4
+    assert budget.num_pages == 8900 // 128
+    assert budget.prefix_bytes == 777
     assert budget.unused_bytes < budget.page_bytes
 
 
 def test_pages_beyond_what_all_sequences_could_fill_are_not_made() -> None:
     costs = ModelCosts(1000, 100, 2, 640)
-    budget = plan_memory(costs, 100_000, max_sequences=4)
-    assert budget.num_pages == 40
-    assert budget.unused_bytes == 98_900 - 98_900 // 4 - 40 * 128
-    apart = plan_memory(costs, 100_000, max_sequences=4, host_bytes=777)
-    assert (apart.num_pages, apart.prefix_bytes) == (40, 777)
-    assert apart.unused_bytes == 100_000 - 1100 - 40 * 128
+    budget = plan_memory(costs, 100_000, max_sequences=4, host_bytes=777)
+    assert (budget.num_pages, budget.prefix_bytes) == (40, 777)
+    assert budget.unused_bytes == 100_000 - 1100 - 40 * 128
 
 
 def test_model_that_does_not_fit_is_refused_with_both_numbers() -> None:
     with pytest.raises(InsufficientVram) as caught:
-        plan_memory(SMALL, GIB, max_sequences=16)
+        plan_memory(SMALL, GIB, max_sequences=16, host_bytes=0)
     shortage = caught.value.shortage
     assert shortage is not None
     assert shortage.available_bytes == GIB
     assert str(shortage.required_bytes) in caught.value.message
     # Exactly as much is enough for one.
-    least = plan_memory(SMALL, shortage.required_bytes, max_sequences=16)
+    least = plan_memory(SMALL, shortage.required_bytes, max_sequences=16, host_bytes=0)
     assert (least.num_pages, least.num_sequences) == (1, 1)
 
 
 def test_table_names_every_part_and_adds_up() -> None:
-    budget = plan_memory(SMALL, 8 * GIB, max_sequences=16)
+    budget = plan_memory(SMALL, 8 * GIB, max_sequences=16, host_bytes=GIB)
     table = describe(budget.parts())
     assert [line[:28].strip() for line in table.splitlines()] == [
         "weights",
@@ -78,8 +76,9 @@ def test_table_names_every_part_and_adds_up() -> None:
     ]
     assert "16 sequences" in table
     assert f"{budget.num_pages:,} pages of 64 tokens" in table
-    assert "beside the total" not in table
-    assert "beside the total" in describe(plan_memory(SMALL, 8 * GIB, 16, host_bytes=GIB).parts())
+    assert "1.0 GiB  in host memory, beside the total" in table
+    *parts, total = (part for part in budget.parts() if part.name != REMEMBERED_PREFIXES)
+    assert sum(part.num_bytes for part in parts) == total.num_bytes == 8 * GIB
 
 
 def test_sizes_read_as_people_say_them() -> None:
@@ -136,7 +135,7 @@ def plans(draw: st.DrawFn) -> MemoryBudget | None:
             costs,
             draw(st.integers(0, 100_000)),
             draw(st.integers(1, 20)),
-            host_bytes=draw(st.none() | st.integers(0, 1000)),
+            host_bytes=draw(st.integers(0, 1000)),
             page_tokens=draw(st.sampled_from([16, 64])),
         )
     except InsufficientVram as error:

@@ -84,9 +84,8 @@ def test_of_who_gives_way_what_is_remembered_is_not_saved_once_more(
     token_bytes = model.shape.memory.token_bytes(torch.float32)
     state_bytes = model.shape.memory.state_bytes(torch.float32)
     # Two prompts up to their last cuts, and of one what came behind that.
-    store: HostStore = PrefixStore(
-        2 * (96 * token_bytes + state_bytes) + 16 * token_bytes + state_bytes
-    )
+    both_bytes = 2 * (96 * token_bytes + state_bytes)
+    store: HostStore = PrefixStore(both_bytes + 16 * token_bytes + state_bytes)
     prompts = {
         name: prompt_of(100, token_ids=tuple(range(at, at + 100)), max_tokens=60)
         for name, at in (("a", 1), ("b", 200))
@@ -97,7 +96,7 @@ def test_of_who_gives_way_what_is_remembered_is_not_saved_once_more(
     assert answers_to(service, prompts) == alone["a"] | alone["b"]
 
     assert service.counts.num_preemptions == 1
-    assert store.stats.num_evictions == store.stats.reserved_bytes == 0
+    assert (store.used_bytes, store.reserved_bytes) == (both_bytes, 0)
     store.check_integrity()
 
 
@@ -110,7 +109,7 @@ def test_who_is_cancelled_while_it_waits_holds_nothing_that_is_remembered(
         ask(service, name, prompt_of(100, token_ids=tuple(range(at, at + 100)), max_tokens=60))
     while not service.counts.num_preemptions:
         service.step(0.0)
-    assert store.reserve((1 << 24) - store.stats.reserved_bytes) is None
+    assert store.reserve((1 << 24) - store.reserved_bytes) is None
     service.cancel("b", 0)
     run(service)
     assert store.reserve(1 << 24) is not None

@@ -17,8 +17,8 @@ from cortex.peer.devices.places import Extent, Place, Ticket
 from cortex.peer.devices.residency import Residency
 from cortex.peer.gossip.ids import ModelId
 from cortex.peer.placement.books import DeviceBooks, Need, Size
+from cortex.peer.placement.context_room import ContextRoom
 from cortex.peer.placement.habits import Habits
-from cortex.peer.placement.room import Room
 from cortex.peer.types import ModelInfo
 
 
@@ -122,7 +122,7 @@ class Wish:
         self,
         model_id: str,
         weights: bytes = b"",
-        room: Room | None = None,
+        room: ContextRoom | None = None,
         *,
         is_rest: bool = False,
         **extent: int,
@@ -135,7 +135,7 @@ class Wish:
             lambda _: self.told.append("granted"),
             self.told.append,
             Extent(**extent),
-            room=room or Room(),
+            room=room or ContextRoom(),
             is_rest=is_rest,
         )
 

@@ -1,7 +1,7 @@
-"""The chat-completions dialect as the contract orders it: sections 3.2, 3.4 and 3.5.
+"""The chat-completions dialect, read strictly: what may come, in which order, and nothing else.
 
 A stream and a whole reply are read into one form, so that they can be compared. Whatever breaks
-the contract raises AssertionError with the rule.
+a rule of it raises AssertionError with the rule.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def _take_delta(choice: Choice, delta: Json) -> None:
             _go(choice, "calls")
             _take_call(choice, call)
         case _:
-            broken(f"a delta that is not one of the contract's: {delta}")
+            broken(f"a delta that is not one of the dialect's: {delta}")
 
 
 def _go(choice: Choice, step: Step) -> None:

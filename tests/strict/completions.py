@@ -1,6 +1,6 @@
-"""The plain completions dialect as the contract orders it: section 4.
+"""The plain completions dialect, read strictly: what may come, in which order, and nothing else.
 
-A stream and a whole reply are read into one form. Whatever breaks the contract raises
+A stream and a whole reply are read into one form. Whatever breaks a rule of it raises
 AssertionError with the rule.
 """
 

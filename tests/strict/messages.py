@@ -1,6 +1,6 @@
-"""The messages dialect as the contract orders it: sections 6.3, 6.4 and 6.5.
+"""The messages dialect, read strictly: what may come, in which order, and nothing else.
 
-A stream and a whole reply are read into one form. Whatever breaks the contract raises
+A stream and a whole reply are read into one form. Whatever breaks a rule of it raises
 AssertionError with the rule.
 """
 

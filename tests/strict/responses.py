@@ -1,6 +1,6 @@
-"""The responses dialect as the contract orders it: sections 5.3 and 5.4.
+"""The responses dialect, read strictly: what may come, in which order, and nothing else.
 
-A stream and a whole reply are read into one form. Whatever breaks the contract raises
+A stream and a whole reply are read into one form. Whatever breaks a rule of it raises
 AssertionError with the rule.
 """
 

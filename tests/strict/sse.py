@@ -52,7 +52,7 @@ def has_keys(value: Json, what: str, required: str, optional: str = "") -> None:
 
 
 def is_id(text: object, prefix: str) -> bool:
-    """An id of the contract: its prefix, then letters, digits, `_` and `-`, 64 at most."""
+    """An id as we make them: its prefix, then letters, digits, `_` and `-`, 64 at most."""
     if not isinstance(text, str) or not text.startswith(prefix) or len(text) > 64:
         return False
     rest = text.removeprefix(prefix)

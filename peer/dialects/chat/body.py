@@ -1,6 +1,6 @@
 """The body of POST /v1/chat/completions, as far as anything in it has an effect.
 
-What is not here is accepted and ignored (api contract, section 3.1).
+What is not here is accepted and ignored.
 """
 
 from __future__ import annotations

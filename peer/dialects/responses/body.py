@@ -1,8 +1,7 @@
 """The body of POST /v1/responses, as far as anything in it has an effect.
 
-What is not here is accepted and ignored (api contract, section 5.1). Items and tools come in many
-kinds, and clients send new ones at any time: each is read by its own kind, and what is of none is
-left alone.
+What is not here is accepted and ignored. Items and tools come in many kinds, and clients send new
+ones at any time: each is read by its own kind, and what is of none is left alone.
 """
 
 from __future__ import annotations

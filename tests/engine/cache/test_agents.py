@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cortex.engine.cache.prefix import PrefixTree, Source
-from cortex.engine.cache.store import PrefixStats, PrefixStore
+from cortex.engine.cache.store import PrefixStore
 from cortex.engine.chunks import chunk_ends, remembered_ends
 from tests.engine.cache.trees import token_symbols
 
@@ -58,10 +58,6 @@ class Agents:
         self.store.check_integrity()
         return match.num_tokens
 
-    @property
-    def stats(self) -> PrefixStats:
-        return self.store.stats
-
 
 def said_by(who: int, num_tokens: int) -> list[int]:
     """Behind the system's turn, which all have, their own words."""
@@ -89,7 +85,7 @@ def test_agent_that_waits_for_its_sub_agents_goes_on_where_it_was() -> None:
         for who in range(2, 7):
             agents.ask(said_by(who, SYSTEM_TOKENS + turn * TURN_TOKENS))
 
-    assert agents.stats.used_bytes > 13.8 * GIB
+    assert agents.store.used_bytes > 13.8 * GIB
     assert agents.ask(said_by(1, 141_000)) > 139_000
 
 

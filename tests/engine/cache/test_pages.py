@@ -87,15 +87,6 @@ def test_a_page_given_back_twice_is_an_error() -> None:
     allocator.check_integrity()
 
 
-def test_pages_come_back_when_their_block_is_left() -> None:
-    allocator = PageAllocator(4)
-    with pytest.raises(KeyError), held(allocator, 3):
-        raise KeyError
-    with held(allocator, 3) as pages:
-        pages.release()
-    assert held(allocator, 4).runs() == [(0, 4)]
-
-
 def test_pages_of_nobody_are_noticed() -> None:
     allocator = PageAllocator(4)
     held(allocator, 2).pages.pop()

@@ -56,7 +56,7 @@ def text_of(events: list[Event]) -> str:
     return "".join(delta.text for delta in deltas_of(events) if isinstance(delta, TextDelta))
 
 
-async def test_stream_keeps_the_contracts_order(make_config: MakeConfig):
+async def test_stream_keeps_the_dialects_order(make_config: MakeConfig):
     async with serving(make_config()) as server, http(server) as session:
         body = {"model": "fake", "messages": QUESTION, "max_tokens": 8, "stream": True}
         async with session.post("/v1/chat/completions", json=body) as response:
@@ -240,7 +240,7 @@ async def test_base_address_answers_probes_and_healthz_tells_the_state(make_conf
             assert response.status == 200
         assert (health["status"], health["models"][0]["id"]) == ("ok", "fake")
         assert (health["engines"][0]["state"], health["text"]["state"]) == ("up", "up")
-        figures = {"step_count", "queued", "memory_bytes"}
+        figures = {"step_count", "queued", "weight_bytes"}
         assert all(isinstance(health["engines"][0][name], int) for name in figures)
 
 

@@ -121,7 +121,7 @@ def send(address: str, request: Request) -> Reply:
 
 
 def check(request: Request, reply: Reply) -> Any:
-    """The reply is what the contract says; gives it as the strict readers do."""
+    """The reply is what the dialect says; gives it as the strict readers do."""
     assert 200 <= reply.status < 300, f"{reply.status} {reply.body[:500]!r}"
     assert reply.headers["x-request-id"] == reply.headers["request-id"]
     if request.method == "HEAD":

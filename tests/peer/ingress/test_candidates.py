@@ -13,7 +13,7 @@ from msgspec import structs
 from cortex.peer.fleet.view import FleetView, PeerView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import ModelLoad
-from cortex.peer.placement.room import Room
+from cortex.peer.placement.context_room import ContextRoom
 from cortex.peer.routing.candidates import (
     Busyness,
     Candidate,
@@ -186,7 +186,7 @@ def loaded_with(fleet_values: Any) -> Callable[[int, int], PeerView]:
 def test_a_model_that_is_loaded_with_too_little_for_a_prompt_is_cold_to_it(
     found_in: Any, loaded_with: Callable[[int, int], PeerView]
 ) -> None:
-    wish = replace(_WISH, room=Room(500, 900))
+    wish = replace(_WISH, room=ContextRoom(500, 900))
     found = found_in(loaded_with(1, 499), loaded_with(2, 500), wish=wish)
     assert [one.warmth for one in found] == ["cold", "warm"]
 
@@ -195,7 +195,7 @@ def test_nobody_is_left_out_where_none_has_room_for_all_of_it(
     fleet_values: Any, found_in: Any, loaded_with: Callable[[int, int], PeerView]
 ) -> None:
     one, small = found_in(fleet_values.peer(1), loaded_with(2, 100))
-    wish = replace(_WISH, room=Room(50, 200))
+    wish = replace(_WISH, room=ContextRoom(50, 200))
     assert by_room_and_build(wish, [one, small]) == [[one], [one, small]]
     assert by_room_and_build(wish, [small]) == [[small]]
     assert by_room_and_build(_WISH, [one, small]) == [[one, small]]
@@ -225,7 +225,7 @@ def test_conversations_are_shared_out_by_the_models_speed_and_not_by_the_newest(
 def test_a_long_prompt_goes_past_those_that_could_never_have_room_for_it(
     found_in: Any, fleet_values: Any
 ) -> None:
-    wish = replace(_WISH, room=Room(500, 900))
+    wish = replace(_WISH, room=ContextRoom(500, 900))
     found = found_in(
         fleet_values.peer(1, context_tokens=600),
         fleet_values.peer(2, context_tokens=800),

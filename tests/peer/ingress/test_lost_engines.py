@@ -202,8 +202,8 @@ async def test_nothing_is_loaded_for_an_answer_that_would_be_gone_on_with_in_oth
         assert children.num_loads == 0
         resume = Resume(prompt_hash, "numbers 2, kernels", ((1, 2),))
         with pytest.raises(CannotContinue, match="in hashes here, and the answer began in numbers"):
-            async for _ in node.chat(ask(), None, resume):
+            async for _ in node.serve(ask(), None, resume):
                 pass
         assert children.num_loads == 0
         resume = Resume(prompt_hash, "hashes", ((1, 2),))
-        assert [event async for event in node.chat(ask(), None, resume)]
+        assert [event async for event in node.serve(ask(), None, resume)]

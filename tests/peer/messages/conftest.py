@@ -1,4 +1,4 @@
-"""A streamed reply, read as strictly as the contract orders it, and by the official SDK."""
+"""A streamed reply, read by the order of its events, and by the official SDK."""
 
 from __future__ import annotations
 

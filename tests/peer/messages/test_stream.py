@@ -110,7 +110,7 @@ def test_a_reply_says_everything_and_is_never_empty(deltas: list[Delta], finishe
     assert sum(block["type"] == "tool_use" for block in content) == num_calls
 
 
-def test_a_whole_reply_reads_as_the_contract_writes_it():
+def test_a_whole_reply_reads_as_the_dialect_writes_it():
     deltas = [ReasoningDelta("Hm."), TextDelta("Let me see."), *call(0, '{"a": ', "1}")]
     assert whole(deltas, ended()) == {
         "id": "msg_1",

@@ -1,4 +1,4 @@
-"""A strict reader of Responses streams: it takes only the order of events that the contract has."""
+"""A strict reader of Responses streams: it takes only the order of events that the dialect has."""
 
 from __future__ import annotations
 

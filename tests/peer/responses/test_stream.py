@@ -161,7 +161,7 @@ def accumulate() -> Callable[[bytes], Any]:
 
 
 @given(st.data(), answers(), manners, reasons)
-def test_any_answer_is_told_in_the_contracts_order_and_ends_as_the_whole_reply(
+def test_any_answer_is_told_in_the_dialects_order_and_ends_as_the_whole_reply(
     read_stream: Read,
     data: st.DataObject,
     deltas: list[Delta],
@@ -265,7 +265,7 @@ def _message(index: int, text: str) -> dict[str, Any]:
     }
 
 
-def test_a_completed_response_says_all_that_the_contract_lists():
+def test_a_completed_response_says_all_that_the_dialect_lists():
     assert Told().finish().last == {
         "id": ID,
         "object": "response",

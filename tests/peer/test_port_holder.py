@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex.peer.serving.port_holder import in_use
+from cortex.peer.port_holder import in_use
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue"
 

@@ -7,20 +7,20 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex.peer.children.room import Room
+from cortex.peer.children.shared_lock import SharedLock
 
 
 class Guest:
     """Enters when started, and stays until told."""
 
-    def __init__(self, room: Room, tasks: asyncio.TaskGroup, *, alone: bool = False) -> None:
+    def __init__(self, lock: SharedLock, tasks: asyncio.TaskGroup, *, alone: bool = False) -> None:
         self.is_alone = alone
         self.is_inside = False
         self.leave = asyncio.Event()
-        self.task = tasks.create_task(self._visit(room))
+        self.task = tasks.create_task(self._visit(lock))
 
-    async def _visit(self, room: Room) -> None:
-        with room.visited(alone=self.is_alone) as admitted:
+    async def _visit(self, lock: SharedLock) -> None:
+        with lock.held(alone=self.is_alone) as admitted:
             await admitted
             self.is_inside = True
             try:
@@ -35,10 +35,10 @@ async def settle() -> None:
 
 
 async def test_one_who_would_be_alone_waits_for_the_others_and_is_not_overtaken():
-    room = Room()
+    lock = SharedLock()
     async with asyncio.TaskGroup() as tasks:
-        first, second = Guest(room, tasks), Guest(room, tasks)
-        loner, late = Guest(room, tasks, alone=True), Guest(room, tasks)
+        first, second = Guest(lock, tasks), Guest(lock, tasks)
+        loner, late = Guest(lock, tasks, alone=True), Guest(lock, tasks)
         await settle()
         assert [g.is_inside for g in (first, second, loner, late)] == [True, True, False, False]
         first.leave.set()
@@ -50,10 +50,10 @@ async def test_one_who_would_be_alone_waits_for_the_others_and_is_not_overtaken(
 
 
 async def test_one_who_gives_up_waiting_holds_nobody_up():
-    room = Room()
+    lock = SharedLock()
     async with asyncio.TaskGroup() as tasks:
-        first = Guest(room, tasks)
-        loner, late = Guest(room, tasks, alone=True), Guest(room, tasks)
+        first = Guest(lock, tasks)
+        loner, late = Guest(lock, tasks, alone=True), Guest(lock, tasks)
         await settle()
         loner.task.cancel()
         await settle()
@@ -65,11 +65,11 @@ async def test_one_who_gives_up_waiting_holds_nobody_up():
 @given(st.lists(st.tuples(st.sampled_from(["enter", "alone", "leave", "cancel"]), st.integers(0))))
 def test_nobody_is_ever_beside_one_who_is_alone_and_all_get_in(steps: list[tuple[str, int]]):
     async def play() -> None:
-        room, guests = Room(), list[Guest]()
+        lock, guests = SharedLock(), list[Guest]()
         async with asyncio.TaskGroup() as tasks:
             for what, number in steps:
                 if what in ("enter", "alone"):
-                    guests.append(Guest(room, tasks, alone=what == "alone"))
+                    guests.append(Guest(lock, tasks, alone=what == "alone"))
                 elif guests:
                     guest = guests[number % len(guests)]
                     _ = guest.leave.set() if what == "leave" else guest.task.cancel()

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from cortex.peer.devices.residency import Residency
-from cortex.peer.placement.room import Room, room
+from cortex.peer.placement.context_room import ContextRoom, context_room
 from tests.peer.by_hand import HandLoader, Timer, Wish, by_hand, load, ready, settle
 
 
@@ -35,7 +35,7 @@ async def test_a_prompt_that_has_no_room_waits_for_a_larger_place():
     timer = Timer()
     async with small_beside_a(timer) as (residency, loader, answering):
         timer.now_s += 60.0
-        long = Wish("b", room=Room(15, 15))
+        long = Wish("b", room=ContextRoom(15, 15))
         residency.ask(long.ticket)
         await settle()
         assert not long.is_granted and loader.log == ["load a", "load b"], "it is not idle yet"
@@ -50,12 +50,12 @@ async def test_an_answer_that_may_be_cut_off_waits_for_nobody_and_moves_an_idle_
     timer = Timer()
     async with small_beside_a(timer) as (residency, loader, answering):
         timer.now_s += 400.0
-        beside = Wish("b", room=Room(5, 15))
+        beside = Wish("b", room=ContextRoom(5, 15))
         residency.ask(beside.ticket)
         assert beside.is_granted, "its prompt has room"
         residency.give_back(beside.ticket)
         residency.give_back(answering.ticket)
-        after = Wish("b", room=Room(5, 15))
+        after = Wish("b", room=ContextRoom(5, 15))
         residency.ask(after.ticket)
         await settle()
         await load(loader)
@@ -68,7 +68,7 @@ async def test_nothing_is_loaded_again_where_it_would_be_no_larger():
         residency.pin("a", is_pinned=True)
         residency.give_back(answering.ticket)
         timer.now_s += 3400.0
-        for wanted in (Room(5, 60), Room(60, 60)):
+        for wanted in (ContextRoom(5, 60), ContextRoom(60, 60)):
             wish = Wish("b", room=wanted)
             residency.ask(wish.ticket)
             assert wish.is_granted
@@ -84,7 +84,7 @@ async def test_nothing_is_loaded_again_where_the_next_load_would_be_as_small():
         _, idle = await ready(residency, loader, "a", "c")
         residency.give_back(idle.ticket)
         timer.now_s += 60.0
-        wish = Wish("b", room=Room(15, 60))
+        wish = Wish("b", room=ContextRoom(15, 60))
         residency.ask(wish.ticket)
         for _ in range(4):
             await settle()
@@ -104,7 +104,7 @@ async def test_what_somebody_has_loaded_by_its_extent_is_not_loaded_again():
         residency.give_back(asked.ticket)
         loader.lengths["b"] = (50, 20)
         assert context_of(residency) == 9
-        wish = Wish("b", room=Room(15, 15))
+        wish = Wish("b", room=ContextRoom(15, 15))
         residency.ask(wish.ticket)
         assert wish.is_granted and loader.log == ["load b"]
 
@@ -113,7 +113,7 @@ async def test_a_model_stays_as_it_is_once_nobody_waits_for_a_larger_place():
     timer = Timer()
     async with small_beside_a(timer) as (residency, loader, answering):
         timer.now_s += 60.0
-        long = Wish("b", room=Room(15, 15))
+        long = Wish("b", room=ContextRoom(15, 15))
         residency.ask(long.ticket)
         residency.give_back(long.ticket)
         after = Wish("b")
@@ -128,15 +128,15 @@ async def test_an_answer_that_may_be_cut_off_is_not_worth_a_long_load():
         timer.now_s += 400.0
         residency.give_back(answering.ticket)
         loader.whole_s = 600.0
-        wish = Wish("b", room=Room(5, 15))
+        wish = Wish("b", room=ContextRoom(5, 15))
         residency.ask(wish.ticket)
         assert wish.is_granted and loader.log == ["load a", "load b"]
 
 
 def test_a_request_takes_its_prompt_and_as_much_answer_as_is_likely():
-    assert room(3000, 8000, most_tokens=100_000) == Room(3001, 11_000)
-    assert room(3000, None, most_tokens=100_000) == Room(3001, 4024)
-    assert room(3000, 64_000, most_tokens=100_000) == Room(3001, 3000 + 16_384)
-    assert room(3000, 64_000, 20_000, most_tokens=100_000) == Room(23_001, 23_001)
-    assert room(3000, None, most_tokens=10) == Room(3001, 3010)
-    assert room(3000, None, most_tokens=0) == Room(3000, 3000)
+    assert context_room(3000, 8000, most_tokens=100_000) == ContextRoom(3001, 11_000)
+    assert context_room(3000, None, most_tokens=100_000) == ContextRoom(3001, 4024)
+    assert context_room(3000, 64_000, most_tokens=100_000) == ContextRoom(3001, 3000 + 16_384)
+    assert context_room(3000, 64_000, 20_000, most_tokens=100_000) == ContextRoom(23_001, 23_001)
+    assert context_room(3000, None, most_tokens=10) == ContextRoom(3001, 3010)
+    assert context_room(3000, None, most_tokens=0) == ContextRoom(3000, 3000)

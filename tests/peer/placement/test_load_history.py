@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from cortex.engine.stream import Stage
 from cortex.peer.fleet.view import FleetView, PeerView, PlacedModel, PlacementState, StoredModel
 from cortex.peer.gossip.ids import ModelId, NodeId
-from cortex.peer.routing import load_history
-from cortex.peer.routing.load_history import LoadHistory, remaining_s, with_eta
+from cortex.peer.placement import load_history
+from cortex.peer.placement.load_history import LoadHistory, remaining_s, with_eta
 
 ONE, OTHER = ModelId(b"model--1"), ModelId(b"model--2")
 HERE, THERE = NodeId(b"node---1"), NodeId(b"node---2")

@@ -11,19 +11,21 @@ _LONG_ANSWER_TOKENS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ContextRoom:
     """With the next token of its answer, and with all that it may well come to."""
 
     least_tokens: int = 0
     whole_tokens: int = 0
 
 
-def room(
+def context_room(
     prompt_tokens: int, max_tokens: int | None, num_made: int = 0, *, most_tokens: int
-) -> Room:
+) -> ContextRoom:
     """`max_tokens` is what the client allows of the answer, None where it does not say, and
     `most_tokens` what the context leaves; `num_made` of it are there.
     """
     usual = max_tokens or num_made + _USUAL_ANSWER_TOKENS
     answer_tokens = min(most_tokens, max(num_made + 1, min(usual, _LONG_ANSWER_TOKENS)))
-    return Room(prompt_tokens + min(most_tokens, num_made + 1), prompt_tokens + answer_tokens)
+    return ContextRoom(
+        prompt_tokens + min(most_tokens, num_made + 1), prompt_tokens + answer_tokens
+    )

@@ -1,4 +1,4 @@
-"""A room for many at once, or for one alone, in the order of their coming.
+"""A lock that many hold at once, or one alone, in the order of their coming.
 
 Nobody overtakes who waits to be alone. All of it happens on one event loop.
 """
@@ -18,14 +18,14 @@ class _Guest:
     admitted: asyncio.Future[None]
 
 
-class Room:
+class SharedLock:
     def __init__(self) -> None:
         self._inside: set[_Guest] = set()
         self._queue: deque[_Guest] = deque()
 
     @contextmanager
-    def visited(self, *, alone: bool) -> Generator[asyncio.Future[None]]:
-        """Wait to be let in, or be inside, for as long as the block lasts; await what it gives
+    def held(self, *, alone: bool) -> Generator[asyncio.Future[None]]:
+        """Wait for the lock, or hold it, for as long as the block lasts; await what it gives
         before anything else. A cancelled wait leaves no trace.
         """
         guest = _Guest(alone, asyncio.get_running_loop().create_future())
