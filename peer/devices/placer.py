@@ -5,6 +5,7 @@ Who is granted a model, and what becomes of those who wait for one that fails, i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -167,23 +168,29 @@ class Placer:
         return None
 
     def bring_home(self, model: ModelInfo) -> float | None:
-        """Load a model that lives here, where that disturbs nobody; gives when to look again."""
+        """Load a model that lives here, where that disturbs nobody; gives when to look again. One
+        that has failed takes what room is free: no guest goes for it once more.
+        """
         if self._queue or model.id in self._places:
             return None
         rest_s = self.homeless.rest_s(model, self._clock())
         if rest_s > 0:
-            return rest_s
+            return rest_s if math.isfinite(rest_s) else None
         need = self._engines.need_of(model, Extent())
         if need is None:
             self._mover.learn(model)
             return None
-        needs_quiet = self._losses.is_last_load(model.id) or self.homeless.needs_quiet(model.id)
+        has_failed = self.homeless.has_failed(model)
         # Rather smaller than not at all, where others that live here would have to go for more.
         for comfort_tokens in (need.comfort_tokens, 0):
-            wanted = Wanted(replace(need, comfort_tokens=comfort_tokens), needs_quiet=needs_quiet)
+            wanted = Wanted(
+                replace(need, comfort_tokens=comfort_tokens),
+                needs_quiet=self._losses.is_last_load(model.id),
+            )
             match self._turn(model.id, wanted, None):
                 case Begin(fit=found) as begin:
-                    if not any(victim.id in self.habits.at_home for victim in found.victims):
+                    ids = {victim.id for victim in found.victims}
+                    if not (ids if has_failed else ids.intersection(self.habits.at_home)):
                         return self._begin_at_home(model, wanted, begin)
                 case Waits() as waits:
                     return waits.wait_s

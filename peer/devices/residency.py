@@ -296,7 +296,7 @@ class Residency:
             self._losses.device_served(place.device)
             self._unloading.loaded(place)
             place.loaded, place.state = outcome, "ready"
-            self._placer.homeless.loaded(place.model.id)
+            self._placer.homeless.succeeded(place.model.id)
             if not place.ready_s:  # else it had been there before its engine was started anew
                 place.ready_s = place.used_s = self._clock()
             return
@@ -307,11 +307,13 @@ class Residency:
         self._fail(place.model, outcome)
 
     def _learned(self, model: ModelInfo, failure: CortexError | None) -> None:
-        if isinstance(failure, EngineFailed):
+        if failure is None:
+            self._placer.homeless.succeeded(model.id)
+        elif isinstance(failure, EngineFailed):
             # It says nothing of the model, and the next one may find an engine that runs.
             self._placer.homeless.failed(model, failure, self._clock())
             self._queue.fail(model.id, failure)
-        elif failure is not None:
+        else:
             self._fail(model, failure)
 
     def _fail(self, model: ModelInfo, error: CortexError) -> None:

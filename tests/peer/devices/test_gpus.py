@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from cortex.peer.devices.device_memory import (
 )
 from cortex.peer.devices.gpus import Gpu, ask_for_gpus, ask_for_holders, read_gpus, read_holders
 from cortex.peer.devices.hardware import look_at_hardware, read_hardware
-from cortex.peer.devices.sensors import ask_sensors
 from cortex.peer.node import Node
 from tests.peer.in_memory import MemoryChildren
 
@@ -73,28 +71,44 @@ async def test_a_tool_that_hangs_is_ended(
         os.kill(pid, 0)
 
 
-async def test_while_a_tool_cannot_be_killed_no_other_is_started(
-    driver_tool: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    monkeypatch.setattr(gpus, "ANSWER_S", 0.2)
-    monkeypatch.setattr(gpus, "_KILL_S", 0.05)
-    pids = tmp_path / "pids"
-    driver_tool(f"echo $$ >> {pids}; exec sleep 600")
+class Tool:
+    """A process that says what it was given, or nothing and cannot be killed."""
 
-    def kill_in_vain(_: asyncio.subprocess.Process) -> None: ...
+    def __init__(self, said: bytes | None) -> None:
+        self.stdout = asyncio.StreamReader()
+        self.returncode: int | None = None
+        if said is not None:
+            self.stdout.feed_data(said)
+            self.end()
 
-    with monkeypatch.context() as stuck_in_the_driver:
-        stuck_in_the_driver.setattr(asyncio.subprocess.Process, "kill", kill_in_vain)
-        assert await ask_for_gpus() is None
-        assert await gpus.hear("anything") == "too slow"
-        assert await ask_sensors() is None
-    (pid,) = map(int, pids.read_text().split())
-    driver_tool(f'echo "{LINE}"')
-    assert await ask_for_gpus() is None, "it may end, and has not"
-    ((stuck, _),) = gpus._stuck  # pyright: ignore[reportPrivateUsage]
-    os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(20):
-        await stuck.wait()
+    def end(self) -> None:
+        self.stdout.feed_eof()
+        self.returncode = 0
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int | None:
+        if self.returncode is None:
+            await self.stdout.read()
+        return self.returncode
+
+
+async def test_while_a_tool_cannot_be_killed_no_other_is_started(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gpus, "_KILL_S", 0.0)
+    monkeypatch.setattr(gpus, "_stuck", [])
+    stuck = Tool(None)
+    tools = [stuck, Tool(LINE.encode())]
+    started = list[Tool]()
+
+    async def start(*_: object, **__: object) -> Tool:
+        started.append(tools[len(started)])
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    assert await gpus.hear("anything", limit_s=0.01) == "too slow"
+    assert await gpus.hear("anything else") == "too slow", "it may end, and has not"
+    assert started == [stuck]
+    stuck.end()
     assert await ask_for_gpus() == (CARD,)
 
 
