@@ -23,6 +23,7 @@ from cortex.cli.log_text import PeerLine, PeerSkipped, line_json, line_text
 from cortex.engine.errors import CortexError
 from cortex.peer.errors import HostLost
 from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.lasting_clock import AmpleClock
 from cortex.peer.onlooker.log_lines import LogLine
 
 Cortex = Callable[..., Any]
@@ -257,6 +258,20 @@ def test_what_was_logged_while_this_machine_slept_is_asked_for(
     lines = LastingSource(peer, lambda _: None, sleep).follow()
     assert [cast(PeerLine, next(lines)).line.time_s for _ in range(2)] == [1.0, 2.0]
     assert night_s <= begun[1] < night_s + 600
+
+
+def test_what_was_logged_while_this_machine_was_halted_is_asked_for_by_the_peoples_clock() -> None:
+    begun, night_s = list[float](), 8 * 3600.0
+    wall_s = [1e9]
+
+    def be_halted() -> None:
+        wall_s.append(wall_s[-1] + night_s)
+
+    peer = cast(Any, Peer(600.0, begun, [FakeSource(1.0), FakeSource(2.0)]))
+    clock = AmpleClock(lambda: 5000.0, lambda: wall_s[-1])
+    lines = LastingSource(peer, lambda _: None, be_halted, clock).follow()
+    assert [cast(PeerLine, next(lines)).line.time_s for _ in range(2)] == [1.0, 2.0]
+    assert begun[1] == pytest.approx(night_s + 5)
 
 
 def test_a_log_that_cannot_be_had_at_all_is_an_error() -> None:

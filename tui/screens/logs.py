@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from cortex.engine.errors import CortexError
-from cortex.peer.lasting_clock import lasting_s
+from cortex.peer.lasting_clock import AmpleClock
 from cortex.peer.onlooker.log_lines import LEVELS, LogLine, Skipped
 from cortex.peer.onlooker.pictures import FleetPicture
 from cortex.peer.units import counted
@@ -63,6 +63,7 @@ class LogsScreen(FilteredScreen):
         self._book = LogBook()
         self._followed: set[str] = set()
         # By a clock of ours: peers may have others.
+        self._clock = AmpleClock()
         self._heard_s: dict[str, float] = {}
         self._names: list[str] = []
         self._problems: dict[str, str] = {}
@@ -108,7 +109,7 @@ class LogsScreen(FilteredScreen):
     async def _follow(self, peer: str) -> None:
         """Until its stream ends; the next beat begins again, behind what is known."""
         heard_s = self._heard_s.get(peer)
-        since_s = _SINCE_S if heard_s is None else lasting_s() - heard_s + _OVERLAP_S
+        since_s = _SINCE_S if heard_s is None else self._clock() - heard_s + _OVERLAP_S
         try:
             async with self.frame.acting.follow_log(peer, since_s) as lines:
                 self._problems.pop(peer, None)
@@ -122,7 +123,7 @@ class LogsScreen(FilteredScreen):
         self, peer: str, lines: AsyncGenerator[LogLine | Skipped], known: Set[LogLine]
     ) -> None:
         async for told in lines:
-            self._heard_s[peer] = lasting_s()
+            self._heard_s[peer] = self._clock()
             if isinstance(told, Skipped):
                 self._book.skip(peer, told.count)
             elif told not in known:

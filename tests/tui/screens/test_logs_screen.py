@@ -155,7 +155,7 @@ class Time:
 @pytest.fixture
 def lasting(monkeypatch: pytest.MonkeyPatch) -> Time:
     lasting = Time()
-    monkeypatch.setattr("cortex.tui.screens.logs.lasting_s", lasting)
+    monkeypatch.setattr("cortex.tui.screens.logs.AmpleClock", lambda: lasting)
     return lasting
 
 
