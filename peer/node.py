@@ -71,7 +71,7 @@ class Node:
             config.max_live_requests,
             self.max_prepared_bytes,
             self._changed,
-            lambda: wait_s(self.tally.stays.mean_s, self._admission.live_requests, 0),
+            lambda: wait_s(self.tally.stay_s, self._admission.live_requests, 0),
         )
         self._counting = Admission(config.max_live_counts, max_bytes=0)
         self._stored: tuple[Catalogue | None, object, tuple[ModelInfo, ...]] = None, None, ()

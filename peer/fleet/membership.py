@@ -22,8 +22,8 @@ class OwnState:
     touches and in its load record, whose node and counter the core fills in.
 
     `slots` is how many requests it takes at one time, waiting ones included. `stay_ms` is how long
-    requests of late were here, 0 where none has ended yet; `stays_ms` the same by model, of those
-    that answer and with which one has ended.
+    one of those that are here stays, 0 where none has ended yet; `stays_ms` the same by model, of
+    those that answer and with which one has ended.
     """
 
     stored: tuple[StoredModel, ...] = ()

@@ -119,7 +119,7 @@ class Reporter:
         stays_s = {model_id: tally.stays.mean_s for model_id, tally in models.items()}
         self._rates = replace(
             rates,
-            stay_ms=round(self._node.tally.stays.mean_s * 1000),
+            stay_ms=round(self._node.tally.stay_s * 1000),
             stays_ms={model_id: round(s * 1000) for model_id, s in stays_s.items() if s},
             speed_steps=steps,
         )

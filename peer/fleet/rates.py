@@ -14,8 +14,8 @@ _SILENT_LOOKS = 3
 @dataclass(frozen=True, slots=True)
 class Rates:
     """What the last requests came to; 0 is not known yet, and of `decode_tokens_per_s` that nothing
-    is decoded. `stay_ms` is how long requests of late were here, `stays_ms` the same by model, of
-    those with which one has ended. `speed_steps` is by model, as it is told of each.
+    is decoded. `stay_ms` is how long one of those that are here stays, `stays_ms` the same by
+    model, of those with which one has ended. `speed_steps` is by model, as it is told of each.
     """
 
     first_token_ms: int = 0

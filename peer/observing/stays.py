@@ -6,8 +6,12 @@ Vectors are counted apart, for thousands of them come and go while one answer is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # A new one changes the mean by this share of what it differs, once there have been so many.
 _NUM_LATE = 32
+# Of a model that answers, none ends for so many times as long as one takes: it answers no more.
+_NUM_MISSED = 10
 
 
 class _LateMean:
@@ -23,26 +27,39 @@ class _LateMean:
 
 
 class Stays:
-    """Those with one model; they count among those of `whole` too."""
+    """Those with one model, as they end. `now_s` is by any one clock."""
 
-    def __init__(self, whole: Stays | None = None) -> None:
+    def __init__(self) -> None:
         self._answers, self._vectors = _LateMean(), _LateMean()
-        self._whole = whole
+        self._last_answer_s = self._last_vector_s = 0.0
 
-    def answered(self, stay_s: float) -> None:
+    def answered(self, now_s: float, stay_s: float) -> None:
         self._answers.add(stay_s)
-        if self._whole is not None:
-            self._whole.answered(stay_s)
+        self._last_answer_s = now_s
 
-    def turned_into_vector(self, stay_s: float) -> None:
+    def turned_into_vector(self, now_s: float, stay_s: float) -> None:
         self._vectors.add(stay_s)
-        if self._whole is not None:
-            self._whole.turned_into_vector(stay_s)
+        self._last_vector_s = now_s
 
     @property
     def mean_s(self) -> float:
-        """Of an answer; of a vector where there has been no answer; 0 where nothing has ended."""
-        return self._answers.value or self._vectors.value
+        """Of an answer, unless several could have been made since the last one and there have been
+        vectors alone: then of a vector. 0 where nothing has ended.
+        """
+        silent_s = self._last_vector_s - self._last_answer_s
+        is_past = silent_s > _NUM_MISSED * self._answers.value
+        return self._vectors.value if is_past else self._answers.value
+
+
+def mean_stay_s(stays: Iterable[tuple[int, float]]) -> float:
+    """Of those that are there: how many live ones, and how long one stays, by model. Each model
+    frees its places at a pace of its own, so that the quick ones count the more. Those of which
+    nothing is known are left out; where nobody is there, each model that is known is one.
+    """
+    known = [(num_live, stay_s) for num_live, stay_s in stays if stay_s]
+    there = [each for each in known if each[0]] or [(1, stay_s) for _, stay_s in known]
+    num_ends_a_s = sum(num_live / stay_s for num_live, stay_s in there)
+    return sum(num_live for num_live, _ in there) / num_ends_a_s if there else 0.0
 
 
 def wait_s(stay_s: float, num_live: int, num_waiting: int) -> float:
