@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import functools
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Self, cast
 
 from cortex.engine.errors import EngineFailed, Overloaded
@@ -26,6 +26,7 @@ from .children.commands import text_spec
 from .children.process import Spawn, spawn
 from .children.text_side import TextSide
 from .config import PeerConfig
+from .devices.gpus import Gpu
 from .devices.hardware import look_for_gpus
 from .devices.rack import Rack
 from .devices.steering import NodeSteering
@@ -143,6 +144,11 @@ class Node:
     def placement(self) -> Placement:
         """What is on the devices, on its way there, and waited for."""
         return self._rack.placement
+
+    @property
+    def gpus(self) -> Sequence[Gpu]:
+        """As the driver showed them last; none where no device is one, or nobody tells."""
+        return self._rack.devices.gpus
 
     @property
     def steering(self) -> NodeSteering:

@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 from ..devices.hardware import read_hardware
-from ..devices.sensors import GpuSensors, of_our_cards
 from ..fleet.view import FleetView
 from ..gossip.ids import NodeId
 from ..lasting_clock import lasting_s
@@ -48,12 +47,10 @@ class Teller:
         self._round_trips = round_trips
         self._clock = asyncio.get_running_loop().time
         self._began_s = lasting_s()
-        self._sensors = GpuSensors(node.config.engine_devices, self._clock)
 
     async def facts(self) -> PeerFacts:
         node = self._node
-        sensed, trips = await self._sensors.sense(), await self._round_trips()
-        sensed = of_our_cards(sensed, node.config.cards)
+        trips = await self._round_trips()
         names = [each.name for each in read_hardware(node.config).devices]
         now_s = self._clock()
         view = self._view()
@@ -64,7 +61,7 @@ class Teller:
             uptime_s=round(lasting_s() - self._began_s, 1),
             api=view.me.api,
             key_id=view.me.key_used,
-            devices=describe_devices(names, node.placement, sensed, node.config.memory_bytes),
+            devices=describe_devices(node.config, names, node.placement, node.gpus),
             rates=describe_rates(node.recent, now_s, node.placement, node.health),
             round_trips=tuple(_round_trips(view, trips)),
             events=tuple(
