@@ -38,7 +38,8 @@ from .observing.chronicle import Chronicle
 from .observing.health import NodeHealth, Placement, child_health
 from .observing.live import LiveRequest, LiveRequests
 from .observing.recent import Recent
-from .observing.tally import PeerTally, wait_s
+from .observing.stays import wait_s
+from .observing.tally import PeerTally
 from .one_request import Means, served
 from .placement.costs_book import costs_book
 from .placement.load_history import LoadHistory
@@ -71,7 +72,7 @@ class Node:
             config.max_live_requests,
             self.max_prepared_bytes,
             self._changed,
-            lambda: wait_s(self.tally.answer_s, self._admission.live_requests, 0),
+            lambda: wait_s(self.tally.stay_s, self._admission.live_requests, 0),
         )
         self._counting = Admission(config.max_live_counts, max_bytes=0)
         self._stored: tuple[Catalogue | None, object, tuple[ModelInfo, ...]] = None, None, ()

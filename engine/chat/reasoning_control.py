@@ -60,7 +60,8 @@ class ReasoningControls:
         if self.switch is not None or not reasoning:
             return None
         least = _EFFORTS.index(wished)
-        return next((e for e in reasoning if _EFFORTS.index(e) > least), reasoning[-1])
+        above: list[Effort] = [e for e in reasoning if _EFFORTS.index(e) > least]
+        return (above or reasoning[-1:])[0]
 
     def _off(self) -> dict[str, Any]:
         if self.switch is not None:

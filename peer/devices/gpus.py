@@ -1,7 +1,8 @@
 """What the NVIDIA driver's own tool says of this machine's GPUs: one question, one process.
 
 A driver that is ill has its tool hang, fail or print anything: that is no answer, and costs a
-process that is killed. What the numbers mean for a peer's budgets is `device_memory.py`'s.
+process that is killed; while one cannot be killed no other is started. What the numbers mean for a
+peer's budgets is `device_memory.py`'s.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ ANSWER_S = 5.0
 # A killed process that does not end is stuck in the driver: nobody can wait for that.
 _KILL_S = 1.0
 _MOST_BYTES = 1 << 20
+# Those that are, each with the loop that would hear of its end. They are the program's, whoever of
+# it asked: a new one every few seconds would take all the files that it may open.
+_stuck: list[tuple[asyncio.subprocess.Process, asyncio.AbstractEventLoop]] = []
 
 
 # Why the tool has said nothing: it is not there, did not end in time, or failed.
@@ -130,6 +134,8 @@ async def ask(*question: str, limit_s: float | None = None) -> list[str] | None:
 
 async def hear(*question: str, limit_s: float | None = None) -> list[str] | Silence:
     """The same, or why there is none."""
+    if _is_stuck():
+        return "too slow"
     try:
         process = await asyncio.create_subprocess_exec(
             shutil.which(_TOOL) or shutil.which(_TOOL, path=os.pathsep.join(_ELSEWHERE)) or _TOOL,
@@ -170,8 +176,21 @@ async def _end(process: asyncio.subprocess.Process, said: asyncio.StreamReader) 
     """Its pipe is emptied as well: one that is full is no longer listened to, and never closed."""
     with contextlib.suppress(ProcessLookupError):
         process.kill()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_KILL_S):
-            while await said.read(_MOST_BYTES):
-                pass
-            await process.wait()
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_KILL_S):
+                while await said.read(_MOST_BYTES):
+                    pass
+                await process.wait()
+    finally:
+        if process.returncode is None:
+            _stuck.append((process, asyncio.get_running_loop()))
+
+
+def _is_stuck() -> bool:
+    _stuck[:] = [
+        (process, loop)
+        for process, loop in _stuck
+        if process.returncode is None and not loop.is_closed()
+    ]
+    return bool(_stuck)

@@ -100,13 +100,18 @@ class Reporter:
             summed(tally.first_token.spread for tally in tallies),
             summed(tally.between_tokens.spread for tally in tallies),
             summed(tally.load.spread for tally in tallies).num,
-            self._node.tally.answer_s,
         )
         steps = {
             model_id: self._speeds.step(model_id, summed([tally.between_tokens.spread]), now_s)
             for model_id, tally in models.items()
         }
-        self._rates = replace(rates, speed_steps=steps)
+        stays_s = {model_id: tally.stays.mean_s for model_id, tally in models.items()}
+        self._rates = replace(
+            rates,
+            stay_ms=round(self._node.tally.stay_s * 1000),
+            stays_ms={model_id: round(s * 1000) for model_id, s in stays_s.items() if s},
+            speed_steps=steps,
+        )
 
     def _learn(self, view: FleetView) -> None:
         self._node.history.see(view, self._clock())

@@ -69,7 +69,8 @@ def own_state(
             busy_percents=tuple(_busy_percents(config, placement, gpus)) if gpus else (),
         ),
         slots=0 if config.is_gateway else config.max_live_requests,
-        answer_ms=rates.answer_ms,
+        stay_ms=rates.stay_ms,
+        stays_ms=dict(_stays_ms(running, named, rates.stays_ms)),
     )
 
 
@@ -161,6 +162,15 @@ def _loads(
         weights = _name(placed.model, named)
         if weights is not None and placed.state == "loading":
             yield ModelLoad(weights, 0, num_wanted[weights], 0)
+
+
+def _stays_ms(
+    running: Iterable[_Running], named: dict[str, ModelId], stays_ms: Mapping[str, int]
+) -> Iterator[tuple[ModelId, int]]:
+    for each in running:
+        weights = _name(each.model, named)
+        if weights is not None and each.model.id in stays_ms:
+            yield weights, stays_ms[each.model.id]
 
 
 @dataclass(frozen=True, slots=True)

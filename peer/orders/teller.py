@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from ..devices.hardware import read_hardware
 from ..fleet.view import FleetView
 from ..gossip.ids import NodeId
+from ..lasting_clock import lasting_s
 from ..node import Node
 from ..observing.log_ring import LogPage, LogRing
 from ..release import own_release
@@ -45,7 +46,7 @@ class Teller:
         self._view = view
         self._round_trips = round_trips
         self._clock = asyncio.get_running_loop().time
-        self._began_s = self._clock()
+        self._began_s = lasting_s()
 
     async def facts(self) -> PeerFacts:
         node = self._node
@@ -57,7 +58,7 @@ class Teller:
             node=view.me.node.hex(),
             name=view.me.name,
             version=own_release(),
-            uptime_s=round(now_s - self._began_s, 1),
+            uptime_s=round(lasting_s() - self._began_s, 1),
             api=view.me.api,
             key_id=view.me.key_used,
             devices=describe_devices(node.config, names, node.placement, node.gpus),

@@ -73,6 +73,47 @@ async def test_a_tool_that_hangs_is_ended(
         os.kill(pid, 0)
 
 
+class Tool:
+    """A process that says what it was given, or nothing and cannot be killed."""
+
+    def __init__(self, said: bytes | None) -> None:
+        self.stdout = asyncio.StreamReader()
+        self.returncode: int | None = None
+        if said is not None:
+            self.stdout.feed_data(said)
+            self.end()
+
+    def end(self) -> None:
+        self.stdout.feed_eof()
+        self.returncode = 0
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int | None:
+        if self.returncode is None:
+            await self.stdout.read()
+        return self.returncode
+
+
+async def test_while_a_tool_cannot_be_killed_no_other_is_started(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gpus, "_KILL_S", 0.0)
+    monkeypatch.setattr(gpus, "_stuck", [])
+    stuck = Tool(None)
+    tools = [stuck, Tool(LINE.encode())]
+    started = list[Tool]()
+
+    async def start(*_: object, **__: object) -> Tool:
+        started.append(tools[len(started)])
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    assert await gpus.hear("anything", limit_s=0.01) == "too slow"
+    assert await gpus.hear("anything else") == "too slow", "it may end, and has not"
+    assert started == [stuck]
+    stuck.end()
+    assert await ask_for_gpus() == (CARD,)
+
+
 async def test_nothing_of_a_tool_without_end_stays_open_however_slowly_it_dies(
     driver_tool: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ):

@@ -20,7 +20,7 @@ from cortex.engine.fake import FakeConfig
 from cortex.engine.histogram import Histogram
 from cortex.engine.memory import MAX_SEQUENCES
 from cortex.engine.messages import Alive, Loaded, ModelStatus
-from cortex.engine.stream import Event, Piece, Stage
+from cortex.engine.stream import Event, Finished, Piece, Stage
 from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.config import Card, Locations, PeerConfig
 from cortex.peer.devices import yielding
@@ -186,6 +186,18 @@ async def test_a_fault_that_stays_is_logged_once_and_keeps_nothing_else_from_bei
     async with reported(make_config()):
         await enough.wait()
     assert caplog.text.count("disks not looked at") == 2
+
+
+async def test_how_long_requests_are_here_is_told_of_all_and_of_their_model(
+    make_config: MakeConfig, memory_children: Any
+):
+    children = memory_children(fake=FakeConfig(token_interval_ms=20))
+    async with reported(make_config(), spawn=children.spawn) as (node, ear):
+        async with aclosing(node.chat(ask())) as events:
+            await until(events, Finished)
+        state = await ear.until(lambda state: bool(state.stays_ms))
+        assert state.stays_ms == {ModelId(node.stored[0].weights): state.stay_ms}
+        assert state.stay_ms >= 3 * 20
 
 
 async def test_draining_is_told(make_config: MakeConfig):
