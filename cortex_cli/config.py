@@ -232,6 +232,11 @@ def find_locations(environ: Mapping[str, str]) -> Locations:
         runtime_dir=Path(runtime_dir) / "cortex" if runtime_dir else None,
         hub_dir=_hub_dir(environ),
         cache_dir=system.user_cache_path,
+        other_data_dirs=tuple(
+            Path(one, "cortex")
+            for one in environ.get("XDG_DATA_DIRS", "").split(os.pathsep)
+            if os.path.isabs(one)
+        ),
     )
 
 

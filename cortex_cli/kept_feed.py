@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortex.peer.addresses import normalise_address
+from cortex.peer.lasting_clock import lasting_s
 from cortex.peer.onlooker.asking import Sight
 from cortex.peer.onlooker.feed import News, Seen
 from cortex.peer.onlooker.pictures import read_picture
@@ -27,22 +28,26 @@ KEEP_S = 10.0
 
 class Kept:
     """`source`, of whose sights one is kept at once, and then one every ten seconds at most.
-    `clock` tells the Unix time.
+    `clock` tells the Unix time, which may be put back; `lasting_s` goes on.
     """
 
     def __init__(
-        self, source: Source, cache_dir: Path | None, clock: Callable[[], float] = time.time
+        self,
+        source: Source,
+        cache_dir: Path | None,
+        clock: Callable[[], float] = time.time,
+        lasting_s: Callable[[], float] = lasting_s,
     ) -> None:
         self._source = source
         self._cache_dir = cache_dir
         self._clock = clock
+        self._lasting_s = lasting_s
         self._due_s = 0.0
 
     def news(self) -> Iterator[News]:
         for news in self._source.news():
-            now_s = self._clock()
-            if isinstance(news, Seen) and now_s >= self._due_s:
-                self._due_s = now_s + KEEP_S
+            if isinstance(news, Seen) and (passed_s := self._lasting_s()) >= self._due_s:
+                self._due_s, now_s = passed_s + KEEP_S, self._clock()
                 seen = seen_in(news.sight, now_s)
                 seen = replace(seen, addresses=(*seen.addresses, news.address))
                 keep(self._cache_dir, seen, now_s)

@@ -10,9 +10,10 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cortex.engine.errors import CortexError
+from cortex.peer.lasting_clock import AmpleClock
 from cortex.peer.onlooker.log_following import follow_log, log_path
 from cortex.peer.onlooker.log_lines import LogLine, read_log
 from cortex.peer.onlooker.ordering import Ordering
@@ -55,13 +56,14 @@ class LogSource:
 @dataclass(frozen=True, slots=True)
 class LastingSource:
     """A log that is followed again where it has ended, behind what is known of it. `on_silence` is
-    told once why; where there is none to begin with, that is raised.
+    told once why; where there is none to begin with, that is raised. What is logged while this
+    machine sleeps, or is halted, is not known: the `clock` goes on meanwhile.
     """
 
     source: LogSource
     on_silence: Callable[[CortexError], None]
-    clock: Callable[[], float]
     pause: Callable[[], None]
+    clock: Callable[[], float] = field(default_factory=AmpleClock)
 
     def follow(self) -> Generator[PeerLine | PeerSkipped]:
         source, known = self.source, frozenset[PeerLine | PeerSkipped]()

@@ -15,8 +15,9 @@ class Locations:
     """Where things lie. `runtime_dir` and `hub_dir` are None where the system has none, `cache_dir`
     where nothing is to be kept that can be made again.
 
-    `data_dir` holds the folder `models`; `runtime_dir` holds what a running peer leaves for local
-    commands (else `state_dir` does); `hub_dir` is the Hugging Face cache's folder `hub`.
+    `data_dir` holds the folder `models`, as may `other_data_dirs`, where nothing is put;
+    `runtime_dir` holds what a running peer leaves for local commands (else `state_dir` does);
+    `hub_dir` is the Hugging Face cache's folder `hub`.
     """
 
     data_dir: Path
@@ -24,6 +25,12 @@ class Locations:
     runtime_dir: Path | None = None
     hub_dir: Path | None = None
     cache_dir: Path | None = None
+    other_data_dirs: tuple[Path, ...] = ()
+
+    @property
+    def models_dirs(self) -> tuple[Path, ...]:
+        """Where models lie that no option names; any of them may be missing."""
+        return tuple(one / "models" for one in (self.data_dir, *self.other_data_dirs))
 
     @property
     def note_dirs(self) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import functools
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Self, cast
 
 from cortex.engine.errors import EngineFailed, Overloaded
@@ -26,6 +26,7 @@ from .children.commands import text_spec
 from .children.process import Spawn, spawn
 from .children.text_side import TextSide
 from .config import PeerConfig
+from .devices.gpus import Gpu
 from .devices.hardware import look_for_gpus
 from .devices.rack import Rack
 from .devices.steering import NodeSteering
@@ -37,7 +38,8 @@ from .observing.chronicle import Chronicle
 from .observing.health import NodeHealth, Placement, child_health
 from .observing.live import LiveRequest, LiveRequests
 from .observing.recent import Recent
-from .observing.tally import PeerTally, wait_s
+from .observing.stays import wait_s
+from .observing.tally import PeerTally
 from .one_request import Means, served
 from .placement.costs_book import costs_book
 from .placement.load_history import LoadHistory
@@ -70,7 +72,7 @@ class Node:
             config.max_live_requests,
             self.max_prepared_bytes,
             self._changed,
-            lambda: wait_s(self.tally.answer_s, self._admission.live_requests, 0),
+            lambda: wait_s(self.tally.stay_s, self._admission.live_requests, 0),
         )
         self._counting = Admission(config.max_live_counts, max_bytes=0)
         self._stored: tuple[Catalogue | None, object, tuple[ModelInfo, ...]] = None, None, ()
@@ -142,6 +144,11 @@ class Node:
     def placement(self) -> Placement:
         """What is on the devices, on its way there, and waited for."""
         return self._rack.placement
+
+    @property
+    def gpus(self) -> Sequence[Gpu]:
+        """As the driver showed them last; none where no device is one, or nobody tells."""
+        return self._rack.devices.gpus
 
     @property
     def steering(self) -> NodeSteering:

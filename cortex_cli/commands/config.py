@@ -83,10 +83,13 @@ def show(
 def path(
     context: typer.Context, named: File = None, state_dir: StateDir = None, as_json: Json = False
 ) -> None:
-    """Show which files are looked for, and which are read; and where a peer keeps its state.
+    """Show which files are looked for, and which are read; and the folders of a peer.
 
     \b
       cortex config path
+
+    In `state` it keeps what it must remember, in `data` the models that are pulled where no
+    folder of models is named, in `cache` what it can make again.
     """
     from ..output import standard_output
     from ..settings.reading import MODELS_NAME, NAME
@@ -97,16 +100,22 @@ def path(
     looked_for = searched if named is None else (named,)
     models = None if read is None else read.parent / MODELS_NAME
     is_there = models is not None and models.is_file()
+    locations = invocation.locations
+    folders = {
+        "state": str(state_dir or locations.state_dir),
+        "data": str(locations.data_dir),
+        "cache": str(locations.compiled_dir),
+    }
     value = {
         "looked_for": [str(one) for one in looked_for],
         "read": None if read is None else str(read),
         "models": str(models) if is_there else None,
-        "state": str(state_dir or invocation.locations.state_dir),
+        **folders,
     }
     lines = [f"{'read' if one == read else '-':<5} {one}" for one in looked_for]
     if models is not None:
         lines.append(f"{'read' if is_there else '-':<5} {models}")
-    lines.append(f"state {value['state']}")
+    lines += [f"{name:<5} {folder}" for name, folder in folders.items()]
     standard_output().either(value, lines, as_json=as_json)
 
 

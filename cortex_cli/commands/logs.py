@@ -90,7 +90,7 @@ def logs(
         to.line(f"{error.message}; asking again.")
 
     pause = partial(time.sleep, 1.0)
-    lasting = [LastingSource(source, silent, time.monotonic, pause) for source in sources]
+    lasting = [LastingSource(source, silent, pause) for source in sources]
     lines = followed(lasting, lost) if follow else read_all(sources, lost)
     line = None
     for line in lines:

@@ -59,7 +59,8 @@ def install(
         typer.Option(
             "--run-as",
             metavar="USER",
-            help="With --system: as this user. Otherwise as one that systemd makes up.",
+            help="With --system: as this user, with the models of that home. Otherwise as one that"
+            " systemd makes up.",
             show_default=False,
         ),
     ] = None,
@@ -217,12 +218,22 @@ def _check_other(manager: Manager, what: What, planned: Service) -> None:
 
 def _put(manager: Manager, planned: Service, text: str) -> None:
     from ..errors import ServiceProblem
-    from ..service.planning import own_program
+    from ..service.accounts import find_user, make_folder
+    from ..service.planning import is_given_by_systemd, own_program
 
+    manager.must_answer()
     file = manager.unit_file(planned.name)
+    user = None if planned.run_as is None else find_user(planned.run_as)
     try:
-        for folder in (file.parent, *planned.writes):
-            folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for folder in planned.writes:
+            # What lies in the folder that systemd gives the service, that makes as its own.
+            if planned.is_system and is_given_by_systemd(folder):
+                continue
+            if user is None:
+                folder.mkdir(parents=True, exist_ok=True)
+            else:
+                make_folder(folder, user)
         temporary = file.with_suffix(".new")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(file)
@@ -238,13 +249,20 @@ def _put(manager: Manager, planned: Service, text: str) -> None:
 
 def _tell_what_next(what: What, planned: Service) -> None:
     from ..output import standard_output
-    from ..service.planning import key_command
+    from ..service.accounts import find_user, may_write
+    from ..service.planning import is_given_by_systemd, key_command
 
     output = standard_output()
     name = planned.name
     scope, whose = (" --system", "") if planned.is_system else ("", " --user")
     output.line(f"runs   {name}, and starts again with the machine")
     output.line(f"look   cortex service status {what}{scope}   log: journalctl{whose} -u {name} -f")
+    if planned.models_dirs:
+        output.line(f"finds  models in {', '.join(map(str, planned.models_dirs))}")
+        first = planned.models_dirs[0]
+        user = None if planned.run_as is None else find_user(planned.run_as)
+        if not is_given_by_systemd(first) and not may_write(user, first):
+            output.line(f"pulls  fail: the service's user may not write {first}")
     output.line(f"join   elsewhere run what this prints: {key_command(planned)}")
     if not planned.is_system:
         output.line("stays  after you log out, once you have run: loginctl enable-linger")

@@ -8,10 +8,10 @@ import functools
 import os
 import re
 import shlex
-import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from pwd import struct_passwd
 from typing import Any, Literal, cast
 
 from cortex.peer.addresses import is_loopback
@@ -20,6 +20,8 @@ from ..config import Invocation, peer_config, set_variables, visible_gpus
 from ..errors import ServiceProblem, UsageProblem
 from ..first_key import has_first_key
 from ..settings.origins import Option
+from .accounts import data_home_of, find_user, hub_home_of, may_write
+from .reach import check_reach, is_credential, is_to_be_read
 from .unit import Service
 
 What = Literal["peer", "gateway"]
@@ -62,21 +64,26 @@ def system_service(
     what: What, options: Mapping[str, Option], invocation: Invocation, run_as: str | None
 ) -> Service:
     """One of the whole machine. Raises ServiceProblem and UsageProblem."""
-    _check_keys(options, invocation, SYSTEM_STATE_DIR, SYSTEM_SETTINGS_DIRS[-1] / "cortex.toml")
-    words = _words(options)
-    reads = [*program_files(), *_paths(options.values())]
-    if run_as is None:
-        for path in reads:
-            _check_reach(path)
+    state_dir = next(iter(_paths_of(options, "state_dir")), SYSTEM_STATE_DIR)
+    _check_keys(options, invocation, state_dir, SYSTEM_SETTINGS_DIRS[-1] / "cortex.toml")
+    user = None if run_as is None else find_user(run_as)
+    environment = places_of(what, user)
+    reads = [*program_files(), *_paths(options.values()), *map(Path, environment.values())]
+    if user is None:
+        _check_made_up_user(options, reads)
+    else:
+        _check_user(user, options)
     return Service(
         NAMES[what],
         DESCRIPTIONS[what],
-        command(what, words),
+        command(what, _words(options)),
         _drain_s(options, invocation),
         is_system=True,
         run_as=run_as,
         reads=reads,
         writes=folders_kept(functools.partial(_paths_of, options)),
+        environment=environment,
+        models_dirs=_models_dirs(options, user),
     )
 
 
@@ -108,6 +115,23 @@ def program_files() -> list[Path]:
     """What the service has to see of this installation."""
     program = Path(sys.executable)
     return [program, program.resolve(), Path(__file__).resolve()]
+
+
+def places_of(what: What, user: struct_passwd | None) -> dict[str, str]:
+    """What has a machine's peer find the models of its user, and the token that Hugging Face's
+    tools keep for them. These may be missing, or come later. A gateway has none.
+    """
+    if user is None or what == "gateway" or not os.path.isabs(user.pw_dir):
+        return {}
+    return {"HF_HOME": str(hub_home_of(user)), "XDG_DATA_DIRS": str(data_home_of(user))}
+
+
+def is_given_by_systemd(path: Path) -> bool:
+    """Whether it lies in the state directory that systemd makes for the machine's service, which
+    is a link while that runs as a made-up user.
+    """
+    real = Path(os.path.realpath(path))  # which says nothing of a link to itself
+    return real.is_relative_to(os.path.realpath(SYSTEM_STATE_DIR))
 
 
 def own_program() -> str:
@@ -193,12 +217,21 @@ def _paths_of(options: Mapping[str, Option], name: str) -> list[Path]:
     return _paths([options[name]]) if name in options else []
 
 
+def _models_dirs(options: Mapping[str, Option], user: struct_passwd | None) -> list[Path]:
+    if "models" not in options:
+        return []
+    folders = [*_paths_of(options, "models"), SYSTEM_STATE_DIR / "models"]
+    if user is not None and os.path.isabs(user.pw_dir) and os.path.isdir(user.pw_dir):
+        folders += [data_home_of(user) / "cortex" / "models", hub_home_of(user) / "hub"]
+    return list(dict.fromkeys(folders))
+
+
 def folders_kept(named: Callable[[str], Sequence[Path]]) -> list[Path]:
     """Folders for what the service remembers, and for models that it pulls: `named` are the paths
     that an option names.
     """
-    key_files = named("key_file")
-    return [*named("state_dir"), *(one.parent for one in key_files), *named("models")[:1]]
+    keys = [one.parent for one in named("key_file") if not is_credential(one)]
+    return [*named("state_dir"), *keys, *named("models")[:1]]
 
 
 def _drain_s(options: Mapping[str, Option], invocation: Invocation) -> float:
@@ -221,12 +254,29 @@ def _check_keys(
         )
 
 
-def _check_reach(path: Path) -> None:
-    """Whether a user that systemd makes up may read this."""
-    for folder in path.parents:
-        if os.path.isdir(folder) and not folder.stat().st_mode & stat.S_IXOTH:
+def _check_user(user: struct_passwd, options: Mapping[str, Option]) -> None:
+    """Whether they can keep its state there, where such a folder is there already."""
+    key_files = [one for one in _paths_of(options, "key_file") if not is_credential(one)]
+    to_make = [one.parent for one in key_files if not os.path.exists(one)]
+    for folder in (*_paths_of(options, "state_dir"), *to_make):
+        if not is_given_by_systemd(folder) and not may_write(user, folder):
             raise ServiceProblem(
-                f"{path} cannot be reached by the user that systemd makes up for a service:"
-                f" {folder} is closed to others",
-                "run it as one who may, with --run-as USER, or install cortex below /opt",
+                f"{folder} cannot be written by {user.pw_name}",
+                f"give it to them: sudo chown {user.pw_name}: {shlex.quote(str(folder))}; and see"
+                " that they may enter the folders above it",
             )
+
+
+def _check_made_up_user(options: Mapping[str, Option], reads: Sequence[Path]) -> None:
+    """Whether a user that systemd makes up can keep its state there, and read all this."""
+    keys = [one for one in _paths_of(options, "key_file") if not is_to_be_read(one)]
+    for path in (*_paths_of(options, "state_dir"), *keys):
+        if not is_given_by_systemd(path):
+            raise ServiceProblem(
+                f"{path} cannot be written by the user that systemd makes up for a service, whose"
+                f" state is in {SYSTEM_STATE_DIR}",
+                "run it as one who may, with --run-as USER",
+            )
+    for path in reads:
+        if not is_given_by_systemd(path) and not is_credential(path):
+            check_reach(path)

@@ -12,9 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from pwd import struct_passwd
 
 from cortex.peer.doctor.findings import Finding, warn
 
+from ..errors import ServiceProblem
+from .accounts import find_user
 from .planning import (
     DESCRIPTIONS,
     NAMES,
@@ -22,6 +25,7 @@ from .planning import (
     command,
     folders_kept,
     own_program,
+    places_of,
     program_files,
 )
 from .systemctl import Manager
@@ -70,10 +74,20 @@ def _as_of_now(found: Service, what: What, words: Sequence[str]) -> Service:
         long = f"--{option.replace('_', '-')}"
         return [Path(value) for name, value in pairwise(words) if name == long]
 
+    places = places_of(what, _user_of(found))
+    paths = (*places.values(), *(word for word in words if word.startswith("/")))
     return replace(
         found,
         description=DESCRIPTIONS[what],
         command=[found.command[0], *command(what, words)[1:]],
-        reads=[*program_files(), *(Path(word) for word in words if word.startswith("/"))],
+        reads=[*program_files(), *map(Path, paths)],
         writes=[*found.writes, *folders_kept(named)],
+        environment={**found.environment, **places},
     )
+
+
+def _user_of(found: Service) -> struct_passwd | None:
+    try:
+        return None if found.run_as is None else find_user(found.run_as)
+    except ServiceProblem:  # whoever it ran as has gone
+        return None

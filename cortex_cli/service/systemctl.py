@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -18,6 +20,8 @@ _SYSTEM_DIR = Path("/etc/systemd/system")
 _BOOTED = Path("/run/systemd/system")
 _ASKED = ("LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "MainPID", "NRestarts")
 _ASKED_TOO = ("StatusText", "ActiveEnterTimestamp")
+# How systemctl begins to say that it reaches nobody; what follows differs by release.
+_UNREACHABLE = re.compile(r"Failed to connect to\b.*\bbus\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,10 @@ class Manager:
                 "`cortex service install --print` shows the unit; elsewhere have `cortex peer`"
                 " started by what starts services there",
             )
+
+    def must_answer(self) -> None:
+        """Raises ServiceProblem where it runs, and cannot be told anything from here."""
+        self.call("show", "--property=Version")
 
     def unit_file(self, name: str) -> Path:
         return self.units_dir / name
@@ -55,14 +63,24 @@ class Manager:
             raise ServiceProblem(f"{' '.join(command)} failed: {error}") from None
         if done.returncode:
             said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-            raise ServiceProblem(f"{' '.join(command)} failed: {said}", self._hint(words))
+            raise ServiceProblem(f"{' '.join(command)} failed: {said}", self._hint(words, said))
         return done.stdout
 
     @property
     def _scope(self) -> Sequence[str]:
         return () if self.is_system else ("--user",)
 
-    def _hint(self, words: Sequence[str]) -> str:
+    def _hint(self, words: Sequence[str], said: str) -> str:
+        if not self.is_system and _UNREACHABLE.search(said):
+            if os.geteuid() == 0:
+                return "a service of the whole machine is installed with --system"
+            # sudo, su and cron log nobody in: systemd runs nothing for that user yet, or it does
+            # and the variable that says where is not set.
+            user_id = os.getuid()
+            return (
+                "log in as this user (ssh, machinectl shell USER@), or type: sudo loginctl"
+                f" enable-linger {user_id}; export XDG_RUNTIME_DIR=/run/user/{user_id}"
+            )
         if "start" in words or "restart" in words:
             return f"see why: journalctl {'' if self.is_system else '--user '}-n 20 -u {words[-1]}"
         return ""

@@ -1,4 +1,5 @@
-"""A systemd unit for a peer or a gateway, as text and back. Pure.
+"""A systemd unit for a peer or a gateway, as text and back. Of the machine it asks where
+links lead, and nothing else.
 
 What a unit forbids, it forbids because nothing here needs it; what stays allowed has its reason
 beside it. See systemd.exec(5) and systemd.service(5).
@@ -6,6 +7,7 @@ beside it. See systemd.exec(5) and systemd.service(5).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,12 +96,20 @@ After=remote-fs.target
 """
 
 
+# One folder below each of these is the peer's, as it is below a user's own.
+_SYSTEM_PLACES = (
+    "XDG_STATE_HOME=%S XDG_DATA_HOME=%S XDG_CACHE_HOME=%C XDG_RUNTIME_DIR=%t",
+    "XDG_CONFIG_HOME=/etc",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """What runs, and what it touches. `reads` are paths that it must see, `writes` folders that it
     must write besides those that systemd makes for it; one that `sees_homes` reads in homes,
     whatever these are. `run_as` is None for a user that systemd makes up, and where the unit is a
-    user's own. `left_out` are variables that hold a password.
+    user's own. `left_out` are variables that hold a password; `models_dirs` is where a machine's
+    peer looks for models.
     """
 
     name: str
@@ -114,6 +124,7 @@ class Service:
     sees_homes: bool = False
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     left_out: Sequence[str] = ()
+    models_dirs: Sequence[Path] = ()
 
 
 def unit_text(service: Service) -> str:
@@ -140,7 +151,9 @@ def read_unit(text: str, name: str, *, is_system: bool) -> Service:
         return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
 
     stop_s = "".join(told("TimeoutStopSec")[:1])
-    variables = [] if is_system else [word for line in told("Environment") for word in _read(line)]
+    set_anyway = _SYSTEM_PLACES if is_system else ()
+    own = [line for line in told("Environment") if line not in set_anyway]
+    variables = [word for line in own for word in _read(line)]
     folders = [word for line in told("ReadWritePaths") for word in _read(line)]
     working_dir = "".join(told("WorkingDirectory")[:1]).replace("%%", "%")
     return Service(
@@ -168,9 +181,7 @@ def _system_lines(service: Service) -> list[str]:
         "StateDirectoryMode=0700",
         "CacheDirectory=cortex",
         "WorkingDirectory=%S/cortex",
-        # One folder below each of these is the peer's, as it is below a user's own.
-        "Environment=XDG_STATE_HOME=%S XDG_DATA_HOME=%S XDG_CACHE_HOME=%C XDG_RUNTIME_DIR=%t",
-        "Environment=XDG_CONFIG_HOME=/etc",
+        *(f"Environment={places}" for places in _SYSTEM_PLACES),
         # What makes the nodes of GPUs where no display and nobody else has used them yet.
         "ExecStartPre=-+/usr/bin/nvidia-modprobe -c=0 -u",
         *_environment(service.environment),
@@ -200,7 +211,12 @@ def _writable(folders: Iterable[Path]) -> list[str]:
 
 
 def _lies_in(path: Path, folders: Iterable[Path]) -> bool:
-    return any(path.is_relative_to(folder) for folder in folders)
+    """By its name, or by where that leads: systemd closes the folder that a link /home names."""
+    real = Path(os.path.realpath(path))
+    return any(
+        path.is_relative_to(folder) or real.is_relative_to(os.path.realpath(folder))
+        for folder in folders
+    )
 
 
 def _quoted(word: str) -> str:

@@ -23,7 +23,7 @@ _BUDGET = "thinking_budget"
 _EFFORTS: tuple[Effort, ...] = get_args(Effort)
 # What a template knows that takes any word for an effort: the three that all models learn.
 _COMMON_EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
-_WITHOUT_REASONING = ("none", "minimal")
+_WITHOUT_REASONING: tuple[Effort, ...] = ("none", "minimal")
 _NO_EFFORT = "unheard-of"
 
 
@@ -42,14 +42,26 @@ class ReasoningControls:
         if wish.thinks is None and wish.effort is None and wish.budget_tokens is None:
             return {}
         options: dict[str, Any] = {} if self.switch is None else {self.switch: True}
-        effort = "high" if wish.effort in ("xhigh", "max") else wish.effort
-        if wish.effort in self.efforts:
-            options[_EFFORT] = wish.effort
-        elif effort in self.efforts:
+        if wish.effort is not None and (effort := self._known(wish.effort)):
             options[_EFFORT] = effort
         if self.takes_budget and wish.budget_tokens is not None:
             options[_BUDGET] = wish.budget_tokens
         return options
+
+    def _known(self, wished: Effort) -> Effort | None:
+        """The effort itself, or `high` for more than the template knows. Where efforts are the only
+        switch, the next one above that it knows, or its highest: nothing would leave it off.
+        """
+        if wished in self.efforts:
+            return wished
+        if wished in ("xhigh", "max") and "high" in self.efforts:
+            return "high"
+        reasoning: list[Effort] = [e for e in self.efforts if e not in _WITHOUT_REASONING]
+        if self.switch is not None or not reasoning:
+            return None
+        least = _EFFORTS.index(wished)
+        above: list[Effort] = [e for e in reasoning if _EFFORTS.index(e) > least]
+        return (above or reasoning[-1:])[0]
 
     def _off(self) -> dict[str, Any]:
         if self.switch is not None:

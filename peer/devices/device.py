@@ -92,6 +92,8 @@ class Devices:
         ]
         names = config.engine_devices
         self.devices: Sequence[DeviceBooks] = tuple(map(DeviceBooks, count(), names, budgets))
+        # As the driver showed them last; none while its tool does not answer.
+        self.gpus: Sequence[Gpu] = ()
 
     def wake(self) -> None:
         for engine in self.engines:
@@ -170,6 +172,7 @@ class Devices:
         self, gpus: Sequence[Gpu], held: Mapping[int, int], reserved_bytes: Sequence[int]
     ) -> bool:
         """The same of the GPUs' memory; `held` is by process, what is reserved by device."""
+        self.gpus = gpus
         found = [(device, gpu_of(self._config, device.name, gpus)) for device in self.devices]
         return self._judge(
             self._alone(device)

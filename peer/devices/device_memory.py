@@ -32,13 +32,19 @@ def is_gpu(device: str) -> bool:
 
 
 def gpu_of(config: PeerConfig, device: str, gpus: Iterable[Gpu]) -> Gpu | None:
-    """None of one of which the memory is not told: of a slice, what the whole card has is. A card
-    is known by its UUID: its number is another's once one before it is plugged in or taken out.
+    """None of one of which the memory is not told: of a slice, what the whole card has is."""
+    card, gpu = config.card_of(device), shown_gpu(config, device, gpus)
+    if gpu is None or not gpu.memory_bytes or (card is not None and card.is_slice):
+        return None
+    return gpu
+
+
+def shown_gpu(config: PeerConfig, device: str, gpus: Iterable[Gpu]) -> Gpu | None:
+    """The GPU that a device is, or is a slice of. A card is known by its UUID: its number is
+    another's once one before it is plugged in or taken out.
     """
     number, card = device.rpartition(":")[2], config.card_of(device)
-    if card is not None and card.is_slice:
-        return None
-    shown = (gpu for gpu in gpus if gpu.memory_bytes and is_gpu(device))
+    shown = gpus if is_gpu(device) else ()
     return next((gpu for gpu in shown if _is_it(gpu, number, card)), None)
 
 

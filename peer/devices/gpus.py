@@ -1,7 +1,8 @@
 """What the NVIDIA driver's own tool says of this machine's GPUs: one question, one process.
 
 A driver that is ill has its tool hang, fail or print anything: that is no answer, and costs a
-process that is killed. What the numbers mean for a peer's budgets is `device_memory.py`'s.
+process that is killed; while one cannot be killed no other is started. What the numbers mean for a
+peer's budgets is `device_memory.py`'s.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,13 +19,20 @@ _TOOL = "nvidia-smi"
 # Where WSL and distributions have it, which is not on the path of every service and every sudo.
 _ELSEWHERE = ("/usr/lib/wsl/lib", "/usr/bin", "/run/current-system/sw/bin")
 FORMAT = "--format=csv,noheader,nounits"
-_GPUS = "--query-gpu=index,name,memory.total,memory.free,driver_version,uuid"
+_FIELDS = (
+    "index", "name", "memory.total", "memory.free", "driver_version", "uuid",
+    "utilization.gpu", "temperature.gpu", "power.draw",
+)  # fmt: skip
+_GPUS = f"--query-gpu={','.join(_FIELDS)}"
 _PROCESSES = "--query-compute-apps=pid,used_gpu_memory"
 _MIB = 1 << 20
 ANSWER_S = 5.0
 # A killed process that does not end is stuck in the driver: nobody can wait for that.
 _KILL_S = 1.0
 _MOST_BYTES = 1 << 20
+# Those that are, each with the loop that would hear of its end. They are the program's, whoever of
+# it asked: a new one every few seconds would take all the files that it may open.
+_stuck: list[tuple[asyncio.subprocess.Process, asyncio.AbstractEventLoop]] = []
 
 
 # Why the tool has said nothing: it is not there, did not end in time, or failed.
@@ -35,6 +43,7 @@ Silence = Literal["no tool", "too slow", "failed"]
 class Gpu:
     """`index` counts in PCI bus order. One of which the memory is not told has 0 bytes of it.
     `uuid` stays its own while others come and go: it begins with GPU- where it is told.
+    `utilisation` is a share of the time, from 0 to 1; of readings, None is one that is not told.
     """
 
     index: int
@@ -43,6 +52,9 @@ class Gpu:
     free_bytes: int
     driver: str
     uuid: str = ""
+    utilisation: float | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
 
 
 async def ask_for_gpus() -> tuple[Gpu, ...] | None:
@@ -66,7 +78,7 @@ async def ask_for_holders() -> Mapping[int, int]:
 def read_gpus(lines: Iterable[str]) -> tuple[Gpu, ...] | None:
     """None where that is no list of devices; a device that is ill does not hide the others."""
     rows = map(cells, lines)
-    return tuple(_gpu(*row) for row in rows if len(row) == 6 and row[0].isdecimal()) or None
+    return tuple(map(_gpu, (row for row in rows if _is_gpu(row)))) or None
 
 
 def read_holders(lines: Iterable[str]) -> Mapping[int, int]:
@@ -83,10 +95,35 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.split(",")]
 
 
-def _gpu(index: str, name: str, memory_mib: str, free_mib: str, driver: str, uuid: str) -> Gpu:
+def _is_gpu(row: Sequence[str]) -> bool:
+    return len(row) == len(_FIELDS) and row[0].isdecimal()
+
+
+def _gpu(row: Sequence[str]) -> Gpu:
+    index, name, memory_mib, free_mib, driver, uuid, *readings = row
     is_told = memory_mib.isdecimal() and free_mib.isdecimal() and int(free_mib) <= int(memory_mib)
     memory_bytes, free_bytes = (int(memory_mib), int(free_mib)) if is_told else (0, 0)
-    return Gpu(int(index), name, memory_bytes * _MIB, free_bytes * _MIB, driver, uuid)
+    percent, temperature_c, power_w = map(_reading, readings)
+    return Gpu(
+        int(index),
+        name,
+        memory_bytes * _MIB,
+        free_bytes * _MIB,
+        driver,
+        uuid,
+        None if percent is None else min(percent / 100, 1.0),
+        temperature_c,
+        power_w,
+    )
+
+
+def _reading(word: str) -> float | None:
+    """What a GPU does not tell is called [N/A] there, or the like."""
+    try:
+        value = float(word)
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
 
 
 async def ask(*question: str, limit_s: float | None = None) -> list[str] | None:
@@ -97,6 +134,8 @@ async def ask(*question: str, limit_s: float | None = None) -> list[str] | None:
 
 async def hear(*question: str, limit_s: float | None = None) -> list[str] | Silence:
     """The same, or why there is none."""
+    if _is_stuck():
+        return "too slow"
     try:
         process = await asyncio.create_subprocess_exec(
             shutil.which(_TOOL) or shutil.which(_TOOL, path=os.pathsep.join(_ELSEWHERE)) or _TOOL,
@@ -137,8 +176,21 @@ async def _end(process: asyncio.subprocess.Process, said: asyncio.StreamReader) 
     """Its pipe is emptied as well: one that is full is no longer listened to, and never closed."""
     with contextlib.suppress(ProcessLookupError):
         process.kill()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_KILL_S):
-            while await said.read(_MOST_BYTES):
-                pass
-            await process.wait()
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_KILL_S):
+                while await said.read(_MOST_BYTES):
+                    pass
+                await process.wait()
+    finally:
+        if process.returncode is None:
+            _stuck.append((process, asyncio.get_running_loop()))
+
+
+def _is_stuck() -> bool:
+    _stuck[:] = [
+        (process, loop)
+        for process, loop in _stuck
+        if process.returncode is None and not loop.is_closed()
+    ]
+    return bool(_stuck)

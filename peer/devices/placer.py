@@ -5,6 +5,7 @@ Who is granted a model, and what becomes of those who wait for one that fails, i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from ..placement.leaving import LeaveReason, leavers, next_expiry_s
 from ..placement.turns import Begin, Claim, Refused, Turn, Waits, Wanted, turn, with_claim
 from ..placement.wording import no_place
 from ..types import ModelInfo
+from .homeless import Homeless
 from .losses import Losses
 from .moving import Engines, Mover
 from .places import Extent, Place, PlaceBook, Ticket
@@ -48,8 +50,7 @@ class Placer:
         self._on_leave = on_leave
         self._clock = clock
         self._claims: dict[str, Claim] = {}
-        # Models that live here and do not load, until their files are changed.
-        self.homeless: dict[str, bytes] = {}
+        self.homeless = Homeless()
 
     @property
     def books(self) -> list[DeviceBooks]:
@@ -167,13 +168,19 @@ class Placer:
         return None
 
     def bring_home(self, model: ModelInfo) -> float | None:
-        """Load a model that lives here, where that disturbs nobody; gives when to look again."""
-        if self._queue or model.id in self._places or self.homeless.get(model.id) == model.weights:
+        """Load a model that lives here, where that disturbs nobody; gives when to look again. One
+        that has failed takes what room is free: no guest goes for it once more.
+        """
+        if self._queue or model.id in self._places:
             return None
+        rest_s = self.homeless.rest_s(model, self._clock())
+        if rest_s > 0:
+            return rest_s if math.isfinite(rest_s) else None
         need = self._engines.need_of(model, Extent())
         if need is None:
             self._mover.learn(model)
             return None
+        has_failed = self.homeless.has_failed(model)
         # Rather smaller than not at all, where others that live here would have to go for more.
         for comfort_tokens in (need.comfort_tokens, 0):
             wanted = Wanted(
@@ -182,7 +189,8 @@ class Placer:
             )
             match self._turn(model.id, wanted, None):
                 case Begin(fit=found) as begin:
-                    if not any(victim.id in self.habits.at_home for victim in found.victims):
+                    ids = {victim.id for victim in found.victims}
+                    if not (ids if has_failed else ids.intersection(self.habits.at_home)):
                         return self._begin_at_home(model, wanted, begin)
                 case Waits() as waits:
                     return waits.wait_s

@@ -251,8 +251,9 @@ class Residency:
         if self._losses.may_return(end, num_losses):
             return []
         if end.may_return:
-            self._failures.add(place.model, self._losses.last_word(end), self._clock())
-            self._placer.homeless[place.model.id] = place.model.weights
+            error, now_s = self._losses.last_word(end), self._clock()
+            self._failures.add(place.model, error, now_s)
+            self._placer.homeless.failed(place.model, error, now_s)
         self._losses.load_over(place.model.id)
         return self._queue.take(place.model.id)
 
@@ -295,7 +296,7 @@ class Residency:
             self._losses.device_served(place.device)
             self._unloading.loaded(place)
             place.loaded, place.state = outcome, "ready"
-            self._placer.homeless.pop(place.model.id, None)
+            self._placer.homeless.succeeded(place.model.id)
             if not place.ready_s:  # else it had been there before its engine was started anew
                 place.ready_s = place.used_s = self._clock()
             return
@@ -306,14 +307,16 @@ class Residency:
         self._fail(place.model, outcome)
 
     def _learned(self, model: ModelInfo, failure: CortexError | None) -> None:
-        if isinstance(failure, EngineFailed):
+        if failure is None:
+            self._placer.homeless.succeeded(model.id)
+        elif isinstance(failure, EngineFailed):
             # It says nothing of the model, and the next one may find an engine that runs.
-            self._placer.homeless[model.id] = model.weights
+            self._placer.homeless.failed(model, failure, self._clock())
             self._queue.fail(model.id, failure)
-        elif failure is not None:
+        else:
             self._fail(model, failure)
 
     def _fail(self, model: ModelInfo, error: CortexError) -> None:
         self._failures.add(model, error, self._clock())
-        self._placer.homeless[model.id] = model.weights
+        self._placer.homeless.failed(model, error, self._clock())
         self._queue.fail(model.id, error)

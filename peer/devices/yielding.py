@@ -13,7 +13,7 @@ from cortex.engine.machine_memory import available_memory_bytes
 
 from ..config import PeerConfig
 from .device import Devices
-from .device_memory import gpu_of
+from .device_memory import shown_gpu
 from .gpus import Gpu, ask_for_gpus, ask_for_holders
 
 logger = logging.getLogger(__name__)
@@ -32,13 +32,13 @@ def yielders(
     reserved_bytes: Callable[[], Sequence[int]],
     on_change: Callable[[], None],
 ) -> Iterator[Coroutine[None, None, None]]:
-    """Each looks until it is cancelled, where others can take anything. `gpus` are those that are
-    shown at the start, `reserved_bytes` is by device.
+    """Each looks until it is cancelled, where others can take anything, or anything is told of a
+    GPU. `gpus` are those that are shown at the start, `reserved_bytes` is by device.
     """
     names = config.engine_devices
     if config.engine == "torch":
         yield _look_at_memory(devices, reserved_bytes, on_change)
-    if any(name.startswith("cuda") or gpu_of(config, name, gpus) for name in names):
+    if any(name.startswith("cuda") or shown_gpu(config, name, gpus) for name in names):
         yield _look_at_gpus(devices, reserved_bytes, on_change)
     if any(name.startswith("cuda") for name in names):
         yield _look_at_engines(devices, on_change)
@@ -63,7 +63,7 @@ async def _look_at_memory(
 async def _look_at_gpus(
     devices: Devices, reserved_bytes: Callable[[], Sequence[int]], on_change: Callable[[], None]
 ) -> None:
-    """What was seen last holds while the driver's tool does not answer."""
+    """What was seen last of the memory holds while the driver's tool does not answer."""
     is_well = True
     while True:
         await asyncio.sleep(_GPU_LOOK_S if is_well else _ILL_LOOK_S)

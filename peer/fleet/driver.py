@@ -26,6 +26,7 @@ from ..gossip.receiving import Cause, DropLog, Dropped, Receiver
 from ..gossip.records import Address
 from ..keys.fleet_key import FleetKey, RandomBytes
 from ..keys.keyring import Keyring
+from ..lasting_clock import asleep_s
 from .notices import OF_KEYS, Teller
 
 logger = logging.getLogger(__name__)
@@ -49,22 +50,9 @@ _TOLD = {
 }
 
 
-# The clock that goes on while the machine sleeps, and the one that does not: Linux's and macOS's.
-_CLOCKS = (("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"), ("CLOCK_MONOTONIC_RAW", "CLOCK_UPTIME_RAW"))
 # A virtual machine that is halted with its host, as WSL is, sees no clock go on but the people's,
 # which is put right when it wakes. By less it is put right for other reasons.
 _LEAST_JUMP_S = 5.0
-
-
-def asleep_s() -> float:
-    """For how long this machine has slept since it started: a clock that goes on then is ahead of
-    the one that every loop has by as much. 0 where there is none.
-    """
-    for ahead, awake in _CLOCKS:
-        if hasattr(time, ahead) and hasattr(time, awake):
-            ahead_s, awake_s = map(time.clock_gettime, (getattr(time, ahead), getattr(time, awake)))
-            return ahead_s - awake_s
-    return 0.0
 
 
 class Driver:

@@ -57,7 +57,7 @@ class MdnsDiscovery:
         self._sightings = Sightings(hearer)
         self._session: MdnsSession | None = None
         self._task: asyncio.Task[None] | None = None
-        self._noticed = ""
+        self._logged = ""
 
     def start(self) -> None:
         """Begin; returns before anybody is found."""
@@ -86,9 +86,9 @@ class MdnsDiscovery:
                 await self._live_once()
             # Whatever a library that reads strangers' packets may raise: it costs discovery alone.
             except Exception as error:
+                if loop.time() - began_s > timing.longest_rest_s:
+                    rest_s, self._logged = timing.shortest_rest_s, ""
                 self._notice(error)
-            if loop.time() - began_s > timing.longest_rest_s:
-                rest_s = timing.shortest_rest_s
             await asyncio.sleep(rest_s)
             rest_s = min(2 * rest_s, timing.longest_rest_s)
 
@@ -127,11 +127,12 @@ class MdnsDiscovery:
             await session.close()
 
     def _notice(self, error: Exception) -> None:
+        """For as long as it is so; the log has it once."""
         text = f"no discovery by mDNS: {_why(error)}; --join works without it"
-        _LOG.info("mdns failed error=%s", type(error).__name__, exc_info=error)
-        if text != self._noticed:
-            self._noticed = text
-            self._hearer.on_notice(text)
+        if text != self._logged:
+            self._logged = text
+            _LOG.info("mdns failed error=%s", type(error).__name__, exc_info=error)
+        self._hearer.on_notice(text)
 
 
 def _why(error: Exception) -> str:

@@ -28,6 +28,8 @@ _CLOSE_S = 2.0
 class MdnsTiming:
     poll_s: float = 5.0
     look_again_s: float = 300.0
+    # Among others too: who is not of us is told of for as long as he is there.
+    review_s: float = 600.0
     conflict_rest_s: float = 1.0
     num_conflict_tries: int = 3
     shortest_rest_s: float = 1.0
@@ -58,6 +60,7 @@ class MdnsSession:
         self._changed = asyncio.Event()
         self._told: AsyncServiceInfo | None = None
         self._conflict: Beacon | None = None
+        self._conflict_s = 0.0
         self._searched = choice
         self._tasks: asyncio.TaskGroup | None = None
         self._browser: AsyncServiceBrowser | None = None
@@ -110,7 +113,10 @@ class MdnsSession:
         own = self._own
         info = self._info(own)
         told = self._told
-        if own == self._conflict or (told is not None and _same(told, info)):
+        if told is not None and _same(told, info):
+            return
+        tried_s = self._loop.time() - self._conflict_s
+        if own == self._conflict and tried_s < self._timing.look_again_s:
             return
         if told is not None and told.name == info.name:
             await (await self._zeroconf.async_update_service(info))
@@ -119,7 +125,7 @@ class MdnsSession:
                 self._told = None
                 await (await self._zeroconf.async_unregister_service(told))
             if not await self._register(info):
-                self._conflict = own
+                self._conflict, self._conflict_s = own, self._loop.time()
                 return
         self._told = info
 
@@ -136,7 +142,7 @@ class MdnsSession:
                 return True
         self._hearer.on_notice(
             f"mDNS: another process announces itself as {info.get_name()}, this peer's own id; "
-            "this one looks for others without being announced"
+            "this one looks for others without being announced, and tries again"
         )
         return False
 
@@ -168,8 +174,9 @@ class MdnsSession:
     def _should_look_again(self) -> bool:
         if self._num_names_seen > MAX_NAMES_SEEN:
             return True
-        since_s = self._loop.time() - self._browsing_since_s
-        return since_s >= self._timing.look_again_s and self._hearer.is_alone()
+        since_s, timing = self._loop.time() - self._browsing_since_s, self._timing
+        rest_s = timing.look_again_s if self._hearer.is_alone() else timing.review_s
+        return since_s >= rest_s
 
     def on_change(
         self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange

@@ -21,8 +21,9 @@ class OwnState:
     """What this peer tells the fleet of itself: changed as a whole, told in the sections that it
     touches and in its load record, whose node and counter the core fills in.
 
-    `slots` is how many requests it takes at one time, waiting ones included. `answer_ms` is how
-    long an answer takes, 0 where none has ended yet.
+    `slots` is how many requests it takes at one time, waiting ones included. `stay_ms` is how long
+    one of those that are here stays, 0 where none has ended yet; `stays_ms` the same by model, of
+    those that answer and with which one has ended.
     """
 
     stored: tuple[StoredModel, ...] = ()
@@ -30,7 +31,8 @@ class OwnState:
     claims: tuple[Claim, ...] = ()
     load: LoadRecord = NO_LOAD
     slots: int = 0
-    answer_ms: int = 0
+    stay_ms: int = 0
+    stays_ms: Mapping[ModelId, int] = field(default_factory=dict[ModelId, int])
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ class _Said(NamedTuple):
 
 class Notices:
     """The newest ones, each once. Their words may come from other peers: they are made harmless.
+    What is told again keeps its place.
 
     Hints are what nobody has proved: they have places of their own, and push out nothing else.
     """
@@ -50,11 +51,10 @@ class Notices:
 
     def add(self, now_s: float, text: str, topic: str = "", *, is_hint: bool = False) -> None:
         text = printable(text, _MAX_CHARS)
-        self._said.pop(text, None)
         self._said[text] = _Said(now_s, topic, is_hint)
         alike = [each for each, said in self._said.items() if said.is_hint is is_hint]
         if len(alike) > (MAX_HINTS if is_hint else MAX_NOTICES):
-            del self._said[alike[0]]
+            del self._said[min(alike, key=lambda each: self._said[each].at_s)]
 
     def forget(self, topics: Collection[str]) -> None:
         """What was said of these is so no longer."""

@@ -1,8 +1,8 @@
 """What this peer tells the fleet of itself: its node, seen from outside.
 
 It watches the node and speaks when something has changed, at most twenty times a second; where
-nothing changes it looks once a second, for numbers that nobody announces, and at the disks and the
-GPUs from time to time. What the fleet makes of it is not known here.
+nothing changes it looks once a second, for numbers that nobody announces, and at the disks from
+time to time. What the fleet makes of it is not known here.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from ..devices.sensors import GpuSensors, Sensed
 from ..node import Node
 from .membership import Membership, OwnState
 from .own_state import own_state
@@ -26,8 +25,6 @@ logger = logging.getLogger(__name__)
 _SHORTEST_REST_S = 0.05
 _LOOK_S = 1.0
 _DISKS_S = 10.0
-# What the driver says is told along with other news of the load, or with its next refreshment.
-_GPUS_S = 5.0
 
 
 class Reporter:
@@ -44,8 +41,6 @@ class Reporter:
         self._clock = clock
         self._measured_s = clock()
         self._meter, self._speeds, self._rates = RateMeter(), Speeds(), Rates()
-        self._sensors = GpuSensors(node.config.engine_devices, clock)
-        self._sensed: Mapping[int, Sensed] = {}
         self._told: OwnState | None = None
         self._changed = asyncio.Event()
 
@@ -56,7 +51,6 @@ class Reporter:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._look_at_disks(), name="look at disks")
-                tasks.create_task(self._look_at_gpus(), name="look at GPUs")
                 while True:
                     self._tell()
                     await asyncio.sleep(_SHORTEST_REST_S)
@@ -77,11 +71,6 @@ class Reporter:
                 self._changed.set()
             await asyncio.sleep(_DISKS_S)
 
-    async def _look_at_gpus(self) -> None:
-        while True:
-            self._sensed = await self._sensors.sense()
-            await asyncio.sleep(_GPUS_S)
-
     def _tell(self) -> None:
         self._changed.clear()
         self._measure()
@@ -93,7 +82,7 @@ class Reporter:
             node.health,
             self._rates,
             node.costs.known,
-            self._sensed,
+            node.gpus,
         )
         if state != self._told:
             self._told = state
@@ -111,13 +100,18 @@ class Reporter:
             summed(tally.first_token.spread for tally in tallies),
             summed(tally.between_tokens.spread for tally in tallies),
             summed(tally.load.spread for tally in tallies).num,
-            self._node.tally.answer_s,
         )
         steps = {
             model_id: self._speeds.step(model_id, summed([tally.between_tokens.spread]), now_s)
             for model_id, tally in models.items()
         }
-        self._rates = replace(rates, speed_steps=steps)
+        stays_s = {model_id: tally.stays.mean_s for model_id, tally in models.items()}
+        self._rates = replace(
+            rates,
+            stay_ms=round(self._node.tally.stay_s * 1000),
+            stays_ms={model_id: round(s * 1000) for model_id, s in stays_s.items() if s},
+            speed_steps=steps,
+        )
 
     def _learn(self, view: FleetView) -> None:
         self._node.history.see(view, self._clock())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -12,7 +12,8 @@ from cortex.engine.costs import ModelCosts
 from cortex.engine.stream import Stage
 
 from ..config import PeerConfig
-from ..devices.sensors import Sensed, of_device
+from ..devices.device_memory import shown_gpu
+from ..devices.gpus import Gpu
 from ..gossip.ids import ID_BYTES, ModelId
 from ..gossip.records import LOAD_DRAINING, NO_LOAD, ModelLoad
 from ..gossip.sections import LOADING, READY, UNLOADING, Claim, LoadedModel
@@ -40,9 +41,9 @@ def own_state(
     health: NodeHealth,
     rates: Rates,
     costs_of: Callable[[ModelInfo], ModelCosts | None] = lambda model: None,
-    sensed: Mapping[int, Sensed] | None = None,
+    gpus: Sequence[Gpu] = (),
 ) -> OwnState:
-    """What is told of a node that is like this; `sensed` is by the number of a GPU.
+    """What is told of a node that is like this; `gpus` are those that the driver shows.
 
     `slots` is what admission takes, for that is where a request is refused. How many run in one
     batch is told model by model: more than that wait, and are not refused.
@@ -65,10 +66,11 @@ def own_state(
             decode_tokens_per_s=count(rates.decode_tokens_per_s),
             free_mib=tuple(_free_mib(device) for device in placement.devices),
             models=tuple(_loads(placement, running, named, rates.speed_steps)),
-            busy_percents=tuple(_busy_percents(placement, sensed)) if sensed else (),
+            busy_percents=tuple(_busy_percents(config, placement, gpus)) if gpus else (),
         ),
         slots=0 if config.is_gateway else config.max_live_requests,
-        answer_ms=rates.answer_ms,
+        stay_ms=rates.stay_ms,
+        stays_ms=dict(_stays_ms(running, named, rates.stays_ms)),
     )
 
 
@@ -78,9 +80,13 @@ def _free_mib(device: DeviceBooks) -> int:
     return max(device.free_bytes, 0) // _MIB // step_mib * step_mib
 
 
-def _busy_percents(placement: Placement, sensed: Mapping[int, Sensed]) -> Iterator[int | None]:
+def _busy_percents(
+    config: PeerConfig, placement: Placement, gpus: Sequence[Gpu]
+) -> Iterator[int | None]:
+    """What the driver says is told along with other news of the load, or with its refreshment."""
     for device in placement.devices:
-        share = of_device(device.name, sensed).utilisation
+        gpu = shown_gpu(config, device.name, gpus)
+        share = None if gpu is None else gpu.utilisation
         yield None if share is None else round(share * 100)
 
 
@@ -156,6 +162,15 @@ def _loads(
         weights = _name(placed.model, named)
         if weights is not None and placed.state == "loading":
             yield ModelLoad(weights, 0, num_wanted[weights], 0)
+
+
+def _stays_ms(
+    running: Iterable[_Running], named: dict[str, ModelId], stays_ms: Mapping[str, int]
+) -> Iterator[tuple[ModelId, int]]:
+    for each in running:
+        weights = _name(each.model, named)
+        if weights is not None and each.model.id in stays_ms:
+            yield weights, stays_ms[each.model.id]
 
 
 @dataclass(frozen=True, slots=True)

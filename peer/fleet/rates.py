@@ -14,13 +14,14 @@ _SILENT_LOOKS = 3
 @dataclass(frozen=True, slots=True)
 class Rates:
     """What the last requests came to; 0 is not known yet, and of `decode_tokens_per_s` that nothing
-    is decoded. `answer_ms` is a mean over all of them: answers are long and few. `speed_steps` is
-    by model, as it is told of each.
+    is decoded. `stay_ms` is how long one of those that are here stays, `stays_ms` the same by
+    model, of those with which one has ended. `speed_steps` is by model, as it is told of each.
     """
 
     first_token_ms: int = 0
     decode_tokens_per_s: int = 0
-    answer_ms: int = 0
+    stay_ms: int = 0
+    stays_ms: Mapping[str, int] = field(default_factory=dict[str, int])
     speed_steps: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
@@ -46,9 +47,7 @@ class RateMeter:
         self._num_silent_looks = 0
         self._first_tokens, self._gaps, self._num_loads = Durations(), Durations(), 0
 
-    def read(
-        self, first_tokens: Durations, gaps: Durations, num_loads: int, answer_s: float = 0.0
-    ) -> Rates:
+    def read(self, first_tokens: Durations, gaps: Durations, num_loads: int) -> Rates:
         """An idle peer keeps the other rates of its last work: they say how fast it is."""
         first_s, gap_s = _mean_s(self._first_tokens, first_tokens), _mean_s(self._gaps, gaps)
         if first_s is not None and num_loads == self._num_loads:
@@ -58,7 +57,6 @@ class RateMeter:
             self._rates = replace(self._rates, decode_tokens_per_s=round(1 / gap_s))
         elif self._num_silent_looks >= _SILENT_LOOKS:
             self._rates = replace(self._rates, decode_tokens_per_s=0)
-        self._rates = replace(self._rates, answer_ms=round(answer_s * 1000))
         self._first_tokens, self._gaps, self._num_loads = first_tokens, gaps, num_loads
         return self._rates
 

@@ -30,7 +30,7 @@ from ..gossip.sections import (
     pack_content,
 )
 from ..keys.keyring import Keyring
-from ..observing.tally import wait_s
+from ..observing.stays import wait_s
 from .membership import OwnState
 
 _MAX_WORD_CHARS = 64
@@ -126,9 +126,14 @@ def verdict(state: OwnState, model: ModelId) -> tuple[Verdict, int]:
 
 
 def _wait_ms(state: OwnState, those: LoadRecord | ModelLoad) -> int:
-    """Behind those that wait there."""
+    """Behind those that wait there. While none has ended with that model, its stays are taken to be
+    as those with others.
+    """
     num_live = those.num_inflight + those.num_queued
-    return min(round(wait_s(state.answer_ms, num_live, those.num_queued)), _MAX_WAIT_MS)
+    stay_ms = state.stay_ms
+    if isinstance(those, ModelLoad):
+        stay_ms = state.stays_ms.get(those.model, stay_ms)
+    return min(round(wait_s(stay_ms, num_live, those.num_queued)), _MAX_WAIT_MS)
 
 
 def fitting(content: Content) -> bytes:

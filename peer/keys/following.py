@@ -60,11 +60,13 @@ class KeyFollower:
         self._tell("")
 
     def _tell(self, problem: str) -> None:
-        """A new problem takes the old one's place; none clears it away."""
-        if problem == self._problem:
-            return
-        self._problem = problem
-        self._notes.forget(_TOPIC)
+        """A new problem takes the old one's place, none clears it away; it is noted for as long as
+        it is so, and logged once.
+        """
+        if problem != self._problem:
+            self._problem = problem
+            self._notes.forget(_TOPIC)
+            if problem:
+                logger.warning("%s", problem)
         if problem:
-            logger.warning("%s", problem)
             self._notes.note(problem, _TOPIC)

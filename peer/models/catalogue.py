@@ -156,7 +156,7 @@ def _candidates(config: PeerConfig) -> Iterator[tuple[str, Path]]:
     for model in config.models:
         if model.source is not None:
             yield model.id, model.source
-    for root in (*config.models_dirs, config.locations.data_dir / "models"):
+    for root in (*config.models_dirs, *config.locations.models_dirs):
         yield from _in_models_dir(root)
     if config.locations.hub_dir is not None:
         yield from _in_hub(config.locations.hub_dir, config.engine)

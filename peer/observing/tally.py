@@ -20,6 +20,7 @@ from cortex.engine.types import FinishReason
 from ..dialects.usage import UsageTally
 from ..placement.leaving import LeaveReason
 from .recent import Recent
+from .stays import Stays, mean_stay_s
 
 # "refused" is said before the prompt was accepted, "failed" after it.
 Ending = FinishReason | Literal["refused", "failed"]
@@ -49,7 +50,9 @@ class ModelTally:
     that were not computed again; tokens of answers as they come. `first_token` and `answer` last
     from the request's coming here, `queue` from its prompt's being ready to the engine's reading
     it, `load` from its beginning to the ready model; `speed` is in tokens a second, of each choice
-    that ended. A replay is a choice taken up by a new engine process.
+    that ended. A replay is a choice taken up by a new engine process. `answer` and `stays` last for
+    as long, but one counts whatever was answered since the start, the other what is like the next.
+    `num_live` is how many choices and vectors are being made, or wait for that.
     """
 
     endings: Counter[Ending] = field(default_factory=Counter[Ending])
@@ -64,6 +67,8 @@ class ModelTally:
     speed: Histogram = field(default_factory=lambda: Histogram(_TOKENS_PER_S))
     answer: Histogram = field(default_factory=Histogram)
     load: Histogram = field(default_factory=lambda: Histogram(_LOADS_S))
+    stays: Stays = field(default_factory=Stays)
+    num_live: int = 0
 
 
 class PeerTally:
@@ -81,19 +86,10 @@ class PeerTally:
         return self.models.get(model_id) or self.models.setdefault(model_id, ModelTally())
 
     @property
-    def answer_s(self) -> float:
-        """How long an answer takes, in the mean of all that have ended; 0 where none has."""
-        spreads = [tally.answer.spread for tally in self.models.values()]
-        num = sum(sum(spread.counts) for spread in spreads)
-        return sum(spread.sum for spread in spreads) / num if num else 0.0
-
-
-def wait_s(answer_s: float, num_live: int, num_waiting: int) -> float:
-    """How long one more request waits for its turn, behind those of the live ones that wait.
-
-    One of them ends every `answer_s / num_live`, for an answer's time is counted from its coming.
-    """
-    return answer_s * (num_waiting + 1) / max(num_live, 1)
+    def stay_s(self) -> float:
+        """How long one of those that are here now stays."""
+        tallies = self.models.values()
+        return mean_stay_s((tally.num_live, tally.stays.mean_s) for tally in tallies)
 
 
 @dataclass(slots=True)
@@ -131,7 +127,7 @@ class RequestMeter:
         self._tally = tally
         self._began_s = began_s
         self._clock = clock
-        self._num_open = num_choices
+        self._num_choices = self._num_open = num_choices
         self._usage = UsageTally(num_choices)
         self._paces: dict[int, _Pace] = {}
 
@@ -169,9 +165,12 @@ class RequestMeter:
                 self._prompt_tokens = event.prompt_tokens
             case Finished():
                 self._finished(event)
+                if self._num_open == 0:
+                    self._tally.stays.answered(self._clock(), self._clock() - self._began_s)
             case Vector():
                 self._has_read(self._clock())
                 self._finished(Finished("stop", Usage(event.prompt_tokens, 0)))
+                self._tally.stays.turned_into_vector(self._clock(), self._clock() - self._began_s)
             case _:
                 pass
 
@@ -193,7 +192,13 @@ class RequestMeter:
     def _has_read(self, now_s: float) -> None:
         self._recent.add(now_s, "read", self._prompt_tokens)
 
+    @property
+    def _has_begun(self) -> bool:
+        """Whether the engine has read of the prompt at least."""
+        return bool(self._paces) or (self._is_accepted and self._waits_since_s is None)
+
     def __enter__(self) -> Self:
+        self._tally.num_live += self._num_choices
         return self
 
     def __exit__(
@@ -202,6 +207,7 @@ class RequestMeter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._tally.num_live -= self._num_choices
         if self._is_accepted:
             self._recent.add(self._clock(), "requests")
         if self._num_open:
@@ -209,6 +215,9 @@ class RequestMeter:
             self._tally.endings[ending] += self._num_open
             if ending == "failed":
                 self._recent.add(self._clock(), "errors")
+            if ending == "cancelled" and self._has_begun:
+                # Who leaves makes room as who has been answered, and long answers are left most.
+                self._tally.stays.answered(self._clock(), self._clock() - self._began_s)
 
     def _ending(self, error: BaseException | None) -> Ending:
         if error is None or isinstance(error, GeneratorExit | asyncio.CancelledError):

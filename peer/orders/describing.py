@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from cortex.engine.memory import (
     ENCODED_PICTURES,
@@ -13,7 +13,9 @@ from cortex.engine.memory import (
     TOTAL,
 )
 
-from ..devices.sensors import Sensed, of_device
+from ..config import PeerConfig
+from ..devices.device_memory import gpu_of, shown_gpu
+from ..devices.gpus import Gpu
 from ..observing.health import NodeHealth, Placed, Placement
 from ..observing.recent import Recent
 from ..placement.books import DeviceBooks
@@ -34,21 +36,16 @@ _ORDER = ("weights", "cache", "states", "image", "work", "other")
 
 
 def describe_devices(
-    names: Sequence[str],
-    placement: Placement,
-    sensed: Mapping[int, Sensed],
-    given_bytes: int | None = None,
+    config: PeerConfig, names: Sequence[str], placement: Placement, gpus: Sequence[Gpu]
 ) -> tuple[DeviceFacts, ...]:
-    """`names` are what people call the devices; `sensed` is by the number of a GPU. The operator
-    lets `given_bytes` of each be used at most.
-    """
+    """`names` are what people call the devices; `gpus` are those that the driver shows."""
     return tuple(
         _device(
+            config,
             name,
             device,
             [placed for placed in placement.placed if placed.device == device.index],
-            of_device(device.name, sensed),
-            given_bytes,
+            gpus,
         )
         for name, device in zip(names, placement.devices, strict=False)
     )
@@ -81,19 +78,19 @@ def describe_rates(
 
 
 def _device(
+    config: PeerConfig,
     name: str,
     device: DeviceBooks,
     placed: Iterable[Placed],
-    sensed: Sensed,
-    given_bytes: int | None,
+    gpus: Sequence[Gpu],
 ) -> DeviceFacts:
     """What of a GPU is in no budget is the driver's or others'; where the tool does not tell how
     large it is, the budget is all that is known of it.
     """
-    memory_bytes = max(sensed.memory_bytes or 0, device.budget_bytes)
-    if sensed.memory_bytes and device.budget_bytes > sensed.memory_bytes:
-        memory_bytes = sensed.memory_bytes  # nobody told when the budget was made
-    whole_bytes = None
+    told, shown = gpu_of(config, device.name, gpus), shown_gpu(config, device.name, gpus)
+    # Where a budget is more than there is, nobody told when it was made.
+    memory_bytes = device.budget_bytes if told is None else told.memory_bytes
+    given_bytes, whole_bytes = config.memory_bytes, None
     if given_bytes is not None and given_bytes < memory_bytes:
         memory_bytes, whole_bytes = given_bytes, memory_bytes
     beside_bytes = max(memory_bytes - device.budget_bytes, 0)
@@ -108,9 +105,9 @@ def _device(
         models=tuple(
             PlacedFacts(each.model.id, each.state, tuple(parts_of(each))) for each in placed
         ),
-        utilisation=sensed.utilisation,
-        temperature_c=sensed.temperature_c,
-        power_w=sensed.power_w,
+        utilisation=None if shown is None else shown.utilisation,
+        temperature_c=None if shown is None else shown.temperature_c,
+        power_w=None if shown is None else shown.power_w,
         whole_bytes=whole_bytes,
     )
 

@@ -7,9 +7,9 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 from ..devices.hardware import read_hardware
-from ..devices.sensors import GpuSensors, of_our_cards
 from ..fleet.view import FleetView
 from ..gossip.ids import NodeId
+from ..lasting_clock import lasting_s
 from ..node import Node
 from ..observing.log_ring import LogPage, LogRing
 from ..release import own_release
@@ -46,13 +46,11 @@ class Teller:
         self._view = view
         self._round_trips = round_trips
         self._clock = asyncio.get_running_loop().time
-        self._began_s = self._clock()
-        self._sensors = GpuSensors(node.config.engine_devices, self._clock)
+        self._began_s = lasting_s()
 
     async def facts(self) -> PeerFacts:
         node = self._node
-        sensed, trips = await self._sensors.sense(), await self._round_trips()
-        sensed = of_our_cards(sensed, node.config.cards)
+        trips = await self._round_trips()
         names = [each.name for each in read_hardware(node.config).devices]
         now_s = self._clock()
         view = self._view()
@@ -60,10 +58,10 @@ class Teller:
             node=view.me.node.hex(),
             name=view.me.name,
             version=own_release(),
-            uptime_s=round(now_s - self._began_s, 1),
+            uptime_s=round(lasting_s() - self._began_s, 1),
             api=view.me.api,
             key_id=view.me.key_used,
-            devices=describe_devices(names, node.placement, sensed, node.config.memory_bytes),
+            devices=describe_devices(node.config, names, node.placement, node.gpus),
             rates=describe_rates(node.recent, now_s, node.placement, node.health),
             round_trips=tuple(_round_trips(view, trips)),
             events=tuple(

@@ -8,7 +8,7 @@ vectors would drown what it has to hear of the others.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -36,9 +36,14 @@ class Freshness:
         self._membership = membership
         self._clock = clock
         self._asked: dict[tuple[NodeId, ModelId], _Question] = {}
-        self._sends: dict[NodeId, deque[float]] = defaultdict(lambda: deque(maxlen=_MAX_SENDS))
+        self._sends: dict[NodeId, deque[float]] = {}
 
     def sent(self, node: NodeId) -> None:
+        """What was sent to peers that are no longer seen is forgotten when another is sent to."""
+        if node not in self._sends:
+            view = self._membership.view
+            self._sends = {each: sends for each, sends in self._sends.items() if view.peer(each)}
+            self._sends[node] = deque(maxlen=_MAX_SENDS)
         self._sends[node].append(self._clock())
 
     def corrected(self, one: Candidate, peer: PeerView | None) -> Candidate:
@@ -94,7 +99,7 @@ class Freshness:
         return {node: self._asked[node, weights] for node in nodes}
 
     def _with_sends(self, node: NodeId, busyness: Busyness, since_s: float) -> Busyness:
-        num_sent = sum(sent_s > since_s for sent_s in self._sends[node])
+        num_sent = sum(sent_s > since_s for sent_s in self._sends.get(node, ()))
         num_live = busyness.num_live + num_sent
         if num_sent and busyness.verdict == "accept" and 0 < busyness.num_slots <= num_live:
             # How long one waits there it says itself in a moment: no reason yet for a copy.

@@ -142,5 +142,7 @@ def _written(conversation: Conversation) -> Iterator[str]:
 
 
 def _reasoning(thinks: bool | None) -> ReasoningWish:
-    # An effort is what every dialect can say.
-    return ReasoningWish(effort="none") if thinks is False else ReasoningWish(thinks=thinks)
+    """An effort is what every dialect can say, and turns thinking on in every template that has a
+    switch for it; the middle one is what most that have levels take where nobody says any.
+    """
+    return ReasoningWish() if thinks is None else ReasoningWish("medium" if thinks else "none")

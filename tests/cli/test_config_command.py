@@ -93,9 +93,11 @@ def test_options_that_there_are_not_are_refused(cortex_here: Cortex) -> None:
 def test_the_files_that_are_read_are_named(cortex_here: Cortex, tmp_path: Path) -> None:
     nothing = json.loads(cortex_here("config", "path", "--json").stdout)
     assert (nothing["read"], nothing["models"]) == (None, None)
-    state = read_environment(os.environ).locations.state_dir
-    assert nothing["state"] == str(state)
-    assert cortex_here("config", "path").stdout.splitlines()[-1] == f"state {state}"
+    places = read_environment(os.environ).locations
+    folders = {"state": places.state_dir, "data": places.data_dir, "cache": places.compiled_dir}
+    assert {name: Path(nothing[name]) for name in folders} == folders
+    shown = [f"{name:<5} {folder}" for name, folder in folders.items()]
+    assert cortex_here("config", "path").stdout.splitlines()[-3:] == shown
     assert nothing["looked_for"][0] == "cortex.toml"
     assert nothing["looked_for"][-1] == "/etc/cortex/cortex.toml"
     for name in ("cortex.toml", "models.toml"):

@@ -33,9 +33,9 @@ class Source:
 
 
 def test_the_first_sight_is_kept_at_once_and_a_later_one_after_some_seconds(tmp_path: Path) -> None:
-    times = iter((NOON_S, NOON_S, NOON_S + KEEP_S / 2, NOON_S + KEEP_S))
+    passed_s = iter((70.0, 70.0 + KEEP_S / 2, 70.0 + KEEP_S))
     source = Source()
-    watched = Kept(source, tmp_path, lambda: next(times))
+    watched = Kept(source, tmp_path, lambda: NOON_S, lambda: next(passed_s))
     kept: list[str] = []
     for _ in watched.news():
         found = last_seen(tmp_path, NOON_S + KEEP_S)
@@ -44,3 +44,11 @@ def test_the_first_sight_is_kept_at_once_and_a_later_one_after_some_seconds(tmp_
     assert last_seen(tmp_path, NOON_S + KEEP_S).addresses == ("127.0.0.1:13131",)
     watched.close()
     assert source.is_closed
+
+
+def test_what_is_seen_is_kept_on_when_the_clock_is_put_back(tmp_path: Path) -> None:
+    passed_s = iter((70.0, 70.0 + KEEP_S, 70.0 + 2 * KEEP_S))
+    times_s = iter((NOON_S, NOON_S - 7200, NOON_S - 7200 + KEEP_S))
+    list(Kept(Source(), tmp_path, lambda: next(times_s), lambda: next(passed_s)).news())
+    fleet = last_seen(tmp_path, NOON_S - 7200 + KEEP_S).fleet
+    assert fleet is not None and fleet.told["fleet"] == "later"

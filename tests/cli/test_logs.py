@@ -23,6 +23,7 @@ from cortex.cli.log_text import PeerLine, PeerSkipped, line_json, line_text
 from cortex.engine.errors import CortexError
 from cortex.peer.errors import HostLost
 from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.lasting_clock import AmpleClock
 from cortex.peer.onlooker.log_lines import LogLine
 
 Cortex = Callable[..., Any]
@@ -235,7 +236,7 @@ def test_a_log_that_has_ended_is_followed_again(
     now = iter(range(100, 1000, 7))
     peer = cast(Any, Peer(600.0, begun, [FakeSource(*each) for each in ends]))
     source = LastingSource(
-        peer, lambda e: silent.append(e.message), lambda: next(now), lambda: None
+        peer, lambda e: silent.append(e.message), lambda: None, lambda: next(now)
     )
     lines = source.follow()
     told = [cast(PeerLine, next(lines)).line.time_s for _ in range(3)]
@@ -244,10 +245,39 @@ def test_a_log_that_has_ended_is_followed_again(
     assert silent == ["lost"], "once, however often it is asked for"
 
 
+def test_what_was_logged_while_this_machine_slept_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, night_s = list[float](), 8 * 3600.0
+
+    def sleep() -> None:
+        monkeypatch.setattr("cortex.peer.lasting_clock.asleep_s", lambda: night_s)
+
+    monkeypatch.setattr("cortex.peer.lasting_clock.asleep_s", lambda: 0.0)
+    peer = cast(Any, Peer(600.0, begun, [FakeSource(1.0), FakeSource(2.0)]))
+    lines = LastingSource(peer, lambda _: None, sleep).follow()
+    assert [cast(PeerLine, next(lines)).line.time_s for _ in range(2)] == [1.0, 2.0]
+    assert night_s <= begun[1] < night_s + 600
+
+
+def test_what_was_logged_while_this_machine_was_halted_is_asked_for_by_the_peoples_clock() -> None:
+    begun, night_s = list[float](), 8 * 3600.0
+    wall_s = [1e9]
+
+    def be_halted() -> None:
+        wall_s.append(wall_s[-1] + night_s)
+
+    peer = cast(Any, Peer(600.0, begun, [FakeSource(1.0), FakeSource(2.0)]))
+    clock = AmpleClock(lambda: 5000.0, lambda: wall_s[-1])
+    lines = LastingSource(peer, lambda _: None, be_halted, clock).follow()
+    assert [cast(PeerLine, next(lines)).line.time_s for _ in range(2)] == [1.0, 2.0]
+    assert begun[1] == pytest.approx(night_s + 5)
+
+
 def test_a_log_that_cannot_be_had_at_all_is_an_error() -> None:
     source = cast(Any, FakeSource(error=HostLost("borea is lost", "")))
     with pytest.raises(HostLost):
-        next(LastingSource(source, lambda _: None, lambda: 0.0, lambda: None).follow())
+        next(LastingSource(source, lambda _: None, lambda: None).follow())
 
 
 def test_lines_as_people_and_programs_read_them() -> None:

@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from cortex.engine.errors import CortexError
+from cortex.peer.lasting_clock import AmpleClock
 from cortex.peer.onlooker.log_lines import LEVELS, LogLine, Skipped
 from cortex.peer.onlooker.pictures import FleetPicture
 from cortex.peer.units import counted
@@ -61,7 +62,8 @@ class LogsScreen(FilteredScreen):
         super().__init__(frame)
         self._book = LogBook()
         self._followed: set[str] = set()
-        # By our clock: peers may have others.
+        # By a clock of ours: peers may have others.
+        self._clock = AmpleClock()
         self._heard_s: dict[str, float] = {}
         self._names: list[str] = []
         self._problems: dict[str, str] = {}
@@ -107,9 +109,9 @@ class LogsScreen(FilteredScreen):
     async def _follow(self, peer: str) -> None:
         """Until its stream ends; the next beat begins again, behind what is known."""
         heard_s = self._heard_s.get(peer)
-        since_s = _SINCE_S if heard_s is None else self._now_s() - heard_s + _OVERLAP_S
+        since_s = _SINCE_S if heard_s is None else self._clock() - heard_s + _OVERLAP_S
         try:
-            async with self.frame.acting.follow_log(peer, max(since_s, _OVERLAP_S)) as lines:
+            async with self.frame.acting.follow_log(peer, since_s) as lines:
                 self._problems.pop(peer, None)
                 await self._take(peer, lines, self._book.lines_of(peer))
         except CortexError as error:
@@ -121,14 +123,11 @@ class LogsScreen(FilteredScreen):
         self, peer: str, lines: AsyncGenerator[LogLine | Skipped], known: Set[LogLine]
     ) -> None:
         async for told in lines:
-            self._heard_s[peer] = self._now_s()
+            self._heard_s[peer] = self._clock()
             if isinstance(told, Skipped):
                 self._book.skip(peer, told.count)
             elif told not in known:
                 self._book.add(peer, told)
-
-    def _now_s(self) -> float:
-        return self.frame.now().timestamp()
 
     @property
     def narrowed(self) -> Widget:

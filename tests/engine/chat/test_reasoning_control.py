@@ -98,6 +98,21 @@ def test_a_budget_in_tokens_is_found() -> None:
         (_BUDGET, {"thinks": False}, {"thinking_budget": 0}),
         (_BUDGET, {"thinks": True, "budget_tokens": 512}, {"thinking_budget": 512}),
         (_BUDGET, {"effort": "high"}, {}),
+        (
+            ReasoningControls(None, ("none", "high")),
+            {"effort": "low"},
+            {"reasoning_effort": "high"},
+        ),
+        (
+            ReasoningControls(None, ("low", "high")),
+            {"effort": "medium"},
+            {"reasoning_effort": "high"},
+        ),
+        (
+            ReasoningControls(None, ("low", "medium")),
+            {"effort": "max"},
+            {"reasoning_effort": "medium"},
+        ),
         (ReasoningControls(), {"effort": "high", "budget_tokens": 9}, {}),
         (ReasoningControls(), {"thinks": False}, {}),
     ],

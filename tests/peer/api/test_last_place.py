@@ -43,7 +43,7 @@ async def asking(
         host = await stack.enter_async_context(Node(make_config(), spawn=children.spawn))
         member: Any = SimpleNamespace(
             fleet=SimpleNamespace(view=view),
-            ingress=host,
+            ingress=SimpleNamespace(chat=host.serve),
             control=None,
             node_of=node_of_none,
             routes=list,

@@ -67,7 +67,7 @@ class Peer:
 
 def script_of(*free_gib: float) -> str:
     lines = (
-        f"{index}, NVIDIA H100, {WHOLE_MIB}, {int(free * 1024)}, 570.124, [N/A]"
+        f"{index}, NVIDIA H100, {WHOLE_MIB}, {int(free * 1024)}, 570.124, [N/A], 0, 40, 70"
         for index, free in enumerate(free_gib)
     )
     return 'case "$1" in *gpu=*) ' + "; ".join(f'echo "{line}"' for line in lines) + ";; esac"

@@ -22,6 +22,7 @@ from cortex.peer.devices.device_memory import (
     foreign_gpu_bytes,
     foreign_shared_bytes,
     gpu_of,
+    shown_gpu,
 )
 from cortex.peer.devices.gpus import Gpu, ask_for_gpus, ask_for_holders, read_gpus, read_holders
 from cortex.peer.devices.hardware import look_at_hardware, read_hardware
@@ -29,8 +30,9 @@ from cortex.peer.node import Node
 from tests.peer.in_memory import MemoryChildren
 
 MIB, GIB = 1 << 20, 1 << 30
-CARD = Gpu(0, "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, "570.124", "[N/A]")
-LINE = "0, NVIDIA H100 80GB HBM3, 81920, 80896, 570.124, [N/A]"
+CARD = Gpu(0, "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, "570.124", "[N/A]", 0.92, 61.0, 412.31)
+LINE = "0, NVIDIA H100 80GB HBM3, 81920, 80896, 570.124, [N/A], 92, 61, 412.31"
+UNREAD = "[N/A], [N/A], [N/A]"
 
 
 async def test_the_tool_is_asked_for_devices_and_for_who_has_their_memory(
@@ -71,6 +73,47 @@ async def test_a_tool_that_hangs_is_ended(
         os.kill(pid, 0)
 
 
+class Tool:
+    """A process that says what it was given, or nothing and cannot be killed."""
+
+    def __init__(self, said: bytes | None) -> None:
+        self.stdout = asyncio.StreamReader()
+        self.returncode: int | None = None
+        if said is not None:
+            self.stdout.feed_data(said)
+            self.end()
+
+    def end(self) -> None:
+        self.stdout.feed_eof()
+        self.returncode = 0
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int | None:
+        if self.returncode is None:
+            await self.stdout.read()
+        return self.returncode
+
+
+async def test_while_a_tool_cannot_be_killed_no_other_is_started(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gpus, "_KILL_S", 0.0)
+    monkeypatch.setattr(gpus, "_stuck", [])
+    stuck = Tool(None)
+    tools = [stuck, Tool(LINE.encode())]
+    started = list[Tool]()
+
+    async def start(*_: object, **__: object) -> Tool:
+        started.append(tools[len(started)])
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    assert await gpus.hear("anything", limit_s=0.01) == "too slow"
+    assert await gpus.hear("anything else") == "too slow", "it may end, and has not"
+    assert started == [stuck]
+    stuck.end()
+    assert await ask_for_gpus() == (CARD,)
+
+
 async def test_nothing_of_a_tool_without_end_stays_open_however_slowly_it_dies(
     driver_tool: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ):
@@ -105,7 +148,7 @@ async def test_a_tool_that_is_not_on_the_path_is_found_where_systems_keep_it(
 
 
 def test_the_lists_are_read_and_errors_are_none() -> None:
-    lines = [LINE, "1, H100, 81559, 12, 570.124, GPU-5"]
+    lines = [LINE, f"1, H100, 81559, 12, 570.124, GPU-5, {UNREAD}"]
     assert [gpu.free_bytes for gpu in read_gpus(lines) or ()] == [79 * GIB, 12 * MIB]
     assert read_gpus(["NVIDIA-SMI has failed because it couldn't communicate"]) is None
     assert read_gpus([]) is None
@@ -115,9 +158,9 @@ def test_the_lists_are_read_and_errors_are_none() -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        "1, NVIDIA GB10, [N/A], [N/A], 580.95, GPU-5",
-        "1, H100, [Unknown Error], , 5, GPU-5",
-        "1, H100, 1, 9, 5, GPU-5",
+        f"1, NVIDIA GB10, [N/A], [N/A], 580.95, GPU-5, {UNREAD}",
+        f"1, H100, [Unknown Error], , 5, GPU-5, {UNREAD}",
+        f"1, H100, 1, 9, 5, GPU-5, {UNREAD}",
     ],
 )
 def test_a_gpu_that_does_not_tell_its_memory_does_not_hide_the_others(row: str):
@@ -126,15 +169,45 @@ def test_a_gpu_that_does_not_tell_its_memory_does_not_hide_the_others(row: str):
     assert (shown[0], shown[1].memory_bytes) == (CARD, 0)
 
 
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        ("7, 35.5, 60", (0.07, 35.5, 60.0)),
+        ("103, 0, 0.00", (1.0, 0.0, 0.0)),
+        ("[N/A], 58, [Not Supported]", (None, 58.0, None)),
+        ("[Unknown Error], , nan", (None, None, None)),
+        ("-1, inf, 1e999", (None, None, None)),
+    ],
+)
+def test_a_reading_that_is_not_told_hides_neither_the_memory_nor_the_others(
+    told: str, read: tuple[float | None, ...]
+):
+    (gpu,) = read_gpus([f"0, H100, 81920, 80896, 5, GPU-5, {told}"]) or [CARD]
+    assert (gpu.memory_bytes, gpu.free_bytes) == (80 * GIB, 79 * GIB)
+    assert (gpu.utilisation, gpu.temperature_c, gpu.power_w) == read
+
+
+def test_a_card_is_shown_though_its_memory_is_not_told_or_not_all_of_it_ours(
+    make_config: Callable[..., PeerConfig],
+):
+    cut = make_config(devices=("cuda:0",), cards=(Card(0, "MIG-4", "H100"),))
+    untold = Gpu(0, "GB10", 0, 0, "580", utilisation=0.5)
+    for config, gpu in ((cut, CARD), (make_config(), untold)):
+        assert gpu_of(config, "cuda:0", (gpu,)) is None
+        assert shown_gpu(config, "cuda:0", (gpu,)) == gpu
+    assert shown_gpu(make_config(), "cpu", (CARD,)) is None
+
+
 def test_a_card_keeps_its_memory_where_another_comes_before_it(
     make_config: Callable[..., PeerConfig],
 ):
     ours = Card(0, "GPU-ours", "RTX")
     config = make_config(devices=("cuda:0",), cards=(ours,))
-    row = "{}, RTX, 24576, 24000, 580, GPU-{}"
+    row = "{}, RTX, 24576, 24000, 580, GPU-{}, [N/A], [N/A], [N/A]"
     other, moved = row.format(0, "its"), row.format(1, "ours")
     shown = Gpu(1, "RTX", 24 * GIB, 24000 * MIB, "580", "GPU-ours")
     assert gpu_of(config, "cuda:0", read_gpus([other, moved]) or ()) == shown
+    assert shown_gpu(config, "cuda:0", read_gpus([other, moved]) or ()) == shown
     assert gpu_of(config, "cuda:0", read_gpus([other]) or ()) is None
     assert gpu_of(config, "cuda:0", (CARD,)) == CARD  # a tool that tells no UUID
 
@@ -207,7 +280,7 @@ async def test_a_peer_has_asked_its_engines_for_what_the_tool_does_not_tell_when
     monkeypatch: pytest.MonkeyPatch,
 ):
     engines_tell_memory(monkeypatch)
-    driver_tool(f"echo '{LINE}'; echo '1, NVIDIA GB10, [N/A], [N/A], 580.95, GPU-5'")
+    driver_tool(f"echo '{LINE}'; echo '1, NVIDIA GB10, [N/A], [N/A], 580.95, GPU-5, {UNREAD}'")
     slice_of_a_card = Card(0, "MIG-4", "H100")
     for card, budgets in ((None, [int(0.9 * 79 * GIB), 9 * GIB]), (slice_of_a_card, [9 * GIB] * 2)):
         cards = () if card is None else (card,)

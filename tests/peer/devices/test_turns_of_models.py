@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from cortex.engine.errors import InsufficientVram, ModelInvalid
@@ -13,6 +15,7 @@ from cortex.peer.types import ModelInfo
 from tests.peer.by_hand import (
     CONFIG,
     DEATH,
+    HandLoader,
     Timer,
     Wish,
     by_hand,
@@ -307,18 +310,120 @@ async def test_model_comes_home_smaller_where_another_that_lives_there_would_hav
         assert states(residency) == {"h": "ready", "g": "ready"}
 
 
-async def test_model_that_does_not_load_at_home_is_not_tried_for_ever():
-    timer, home = Timer(), ModelInfo("h", None, ("text",), 1, 0)
-    config = replace(CONFIG, models=(ModelConfig("h", home=True),))
-    async with by_hand(config=config, clock=timer, at_home=lambda: [home]) as (residency, loader):
+HOME = ModelInfo("h", None, ("text",), 1, 0)
+AT_HOME = replace(
+    CONFIG, models=(ModelConfig("h", home=True),), eviction=EvictionConfig(idle_ttl_s=None)
+)
+
+
+@asynccontextmanager
+async def at_home(*strange: str) -> AsyncGenerator[tuple[Timer, Residency, HandLoader]]:
+    """A device which the model that lives there has begun to come back to."""
+    timer = Timer()
+    async with by_hand(
+        config=AT_HOME, clock=timer, wake_after=timer.wake_after, at_home=lambda: [HOME]
+    ) as (residency, loader):
+        loader.strange.update(strange)
         residency.look()
         await settle()
-        loader.loads[0].set_exception(ModelInvalid("bad"))
+        yield timer, residency, loader
+
+
+async def look_at(timer: Timer, now_s: float, residency: Residency) -> None:
+    timer.now_s = now_s
+    residency.look()
+    await settle()
+
+
+async def test_model_that_failed_to_come_home_comes_once_what_was_in_the_way_is_gone():
+    async with at_home() as (timer, residency, loader):
+        for rest_s in (15, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600):
+            loader.loads[-1].set_exception(InsufficientVram("taken"))
+            await settle()
+            num_loads, due_s = len(loader.loads), timer.now_s + rest_s
+            assert timer.wake_s == due_s
+            await look_at(timer, due_s - 0.1, residency)
+            assert len(loader.loads) == num_loads
+            await look_at(timer, due_s, residency)
+            assert len(loader.loads) == num_loads + 1, "nobody had to ask"
+        await load(loader)
+        assert states(residency) == {"h": "ready"}
+        assert await residency.unload("h")
         await settle()
-        timer.now_s += 1000.0
-        residency.look()
+        loader.loads[-1].set_exception(InsufficientVram("taken"))
         await settle()
+        assert timer.wake_s == timer.now_s + 15, "it has come home in between"
+
+
+async def test_model_whose_files_are_wrong_is_tried_at_home_once_an_hour():
+    async with at_home() as (timer, residency, loader):
+        loader.loads[-1].set_exception(ModelInvalid("bad"))
+        await settle()
+        failed_s = timer.now_s
+        await look_at(timer, failed_s + 3599, residency)
         assert loader.log == ["load h"]
+        await look_at(timer, failed_s + 3600, residency)
+        assert loader.log == ["load h", "load h"], "its share may have been away"
+        await load(loader)
+
+
+async def test_no_guest_goes_a_second_time_for_a_model_that_failed_to_come_home():
+    async with at_home() as (timer, residency, loader):
+        loader.loads[-1].set_exception(InsufficientVram("taken"))
+        await settle()
+        (guest,) = await ready(residency, loader, "g")
+        residency.give_back(guest.ticket)
+        for day in range(1, 4):
+            await look_at(timer, 86_400.0 * day, residency)
+            assert states(residency) == {"g": "ready"}
+        assert await residency.unload("g")
+        await settle()
+        assert loader.log == ["load h", "load g", "unload g", "load h"], "the room is free"
+        await load(loader)
+
+
+async def test_model_that_ended_engines_is_tried_again_only_when_somebody_asks():
+    async with at_home() as (timer, residency, loader):
+        for _ in range(3):
+            residency.lose(0, DEATH)
+            loader.loads[-1].set_exception(DEATH.error)
+            await settle()
+        assert loader.log == ["load h"] * 3
+        await look_at(timer, timer.now_s + 30 * 86_400, residency)
+        assert (loader.log, timer.wake_s) == (["load h"] * 3, None)
+        refused = Wish("h")
+        residency.ask(refused.ticket)
+        await settle()
+        loader.loads[-1].set_exception(InsufficientVram("taken"))
+        await settle()
+        await look_at(timer, timer.now_s + 30 * 86_400, residency)
+        assert loader.log == ["load h"] * 4, "what it failed with last is not all it did"
+        late = Wish("h")
+        residency.ask(late.ticket)
+        await settle()
+        await load(loader)
+        assert late.is_granted
+
+
+async def test_model_that_ended_engines_while_it_was_looked_at_is_left_alone():
+    async with at_home("h") as (timer, residency, loader):
+        loader.lesson.set_exception(DEATH.error)
+        await settle()
+        await look_at(timer, timer.now_s + 30 * 86_400, residency)
+        assert (loader.log, timer.wake_s) == (["learn h"], None)
+
+
+async def test_model_that_could_not_be_looked_at_for_a_moment_comes_home_as_if_it_had():
+    async with at_home("h") as (timer, residency, loader):
+        loader.lesson.set_exception(ModelInvalid("its share is away"))
+        await settle()
+        (guest,) = await ready(residency, loader, "g")
+        residency.give_back(guest.ticket)
+        loader.lesson = asyncio.get_running_loop().create_future()
+        loader.lesson.set_result(None)
+        await look_at(timer, timer.now_s + 3600, residency)
+        assert loader.log == ["learn h", "load g", "learn h", "unload g", "load h"]
+        await load(loader)
 
 
 async def test_model_that_is_told_to_go_ends_its_answers_first_and_takes_no_new_ones():

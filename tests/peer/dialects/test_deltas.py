@@ -1,4 +1,4 @@
-"""Deltas joined, told as chunks, and read back from them."""
+"""Deltas joined, told as chunks, and what a client makes of these."""
 
 from __future__ import annotations
 
@@ -83,30 +83,52 @@ def test_melting_changes_nothing_that_is_said(deltas: tuple[Delta, ...]) -> None
     assert melted(melted(deltas)) == melted(deltas)
 
 
+def streamed(deltas: tuple[Delta, ...], reason: FinishReason = "stop") -> dict[str, Any]:
+    """The choice as a client puts it together out of a stream's chunks."""
+    message: dict[str, Any] = {"content": "", "reasoning_content": "", "tool_calls": []}
+    finish_reason = None
+    for line in lines_of(deltas, reason)[:-1]:  # the last one says that it is
+        for choice in json.loads(line.removeprefix(b"data: "))["choices"]:
+            finish_reason = choice["finish_reason"]
+            for name in ("content", "reasoning_content"):
+                message[name] += choice["delta"].get(name) or ""
+            for call in choice["delta"].get("tool_calls", ()):
+                _put_together(message["tool_calls"], call)
+    return {"message": message, "finish_reason": finish_reason}
+
+
+def _put_together(calls: list[dict[str, Any]], part: dict[str, Any]) -> None:
+    """A call begins with its id; what comes after that is of the last one."""
+    if "id" in part:
+        assert part["index"] == len(calls)
+        calls.append({name: value for name, value in part.items() if name != "index"})
+        return
+    assert part["index"] == len(calls) - 1
+    calls[-1]["function"]["arguments"] += part["function"]["arguments"]
+
+
 @given(_answers())
-def test_a_stream_is_read_back_as_it_was_told(deltas: tuple[Delta, ...]) -> None:
+def test_a_stream_says_in_pieces_what_the_whole_reply_does(deltas: tuple[Delta, ...]) -> None:
+    at_once, in_pieces = whole(deltas), streamed(deltas)
+    for name, said_in_pieces in in_pieces["message"].items():
+        assert said_in_pieces == (at_once["message"].get(name) or type(said_in_pieces)())
+    assert in_pieces["finish_reason"] == at_once["finish_reason"]
+
+
+@given(_answers())
+def test_words_and_thoughts_are_read_back_as_they_were_told(deltas: tuple[Delta, ...]) -> None:
     reader = StreamReader()
     events = [event for line in lines_of(deltas, "stop") for event in reader.read_line(line)]
     read = tuple(d for e in events if isinstance(e, Piece) for d in e.deltas)
-    assert read == deltas
+    assert read == tuple(d for d in deltas if isinstance(d, TextDelta | ReasoningDelta))
     assert events[-1] == Finished("stop", USAGE)
-
-
-def test_a_call_cut_off_in_a_stream_is_not_whole() -> None:
-    reader = StreamReader()
-    lines = lines_of(CALLED[2:4], "length")
-    events = [event for line in lines for event in reader.read_line(line)]
-    assert events[-2] == Piece((ToolCallEnd(0, is_whole=False),))
 
 
 def _arguments(deltas: tuple[Delta, ...], reason: FinishReason) -> str:
     """Those of the first call: the same in the whole reply and in its stream."""
-    reader = StreamReader()
-    events = [event for line in lines_of(deltas, reason) for event in reader.read_line(line)]
-    told = said(d for e in events if isinstance(e, Piece) for d in e.deltas).calls[0].arguments
-    call = whole(deltas, reason)["message"]["tool_calls"][0]
-    assert call["function"]["arguments"] == told
-    return told
+    [told, call] = [way(deltas, reason)["message"]["tool_calls"][0] for way in (streamed, whole)]
+    assert told == call
+    return call["function"]["arguments"]
 
 
 def test_arguments_that_are_no_json_are_mended_on_the_way() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex.peer.fleet.beacons import SERVICE_TYPE, Beacon, Found, node_of, read_beacon
+from cortex.peer.fleet.notices import KEPT_S
 from cortex.peer.fleet.sightings import MAX_FOREIGN, MAX_REFUSED, Hearer, Sightings
 from cortex.peer.gossip.ids import BootId, NodeId
 
@@ -159,7 +160,34 @@ def test_a_peer_of_our_fleet_is_one_to_dial_under_any_key_we_hold(ear: Ear) -> N
     ]
 
 
-def test_a_foreign_fleet_is_told_once_and_never_dialled(ear: Ear) -> None:
+def test_a_foreign_fleet_is_told_of_for_as_long_as_it_is_there(ear: Ear) -> None:
+    sightings, day_s = Sightings(ear.hearer), 86_400
+    borea, celia = (
+        replace(OTHER, node=NodeId(name.encode()[:1] * 8), name=name, tags=(b"somebody",))
+        for name in ("borea", "celia")
+    )
+    for now_s in range(0, day_s, 600):
+        sightings.see(now_s, OWN, found_of(borea))
+        sightings.see(now_s, OWN, found_of(celia, "10.0.0.2"))
+    assert len(ear.foreign) == day_s / (KEPT_S / 2)
+    assert {name for _, name, _ in ear.foreign} == {"borea"}, "one sentence for one fleet"
+    for now_s in range(day_s, 2 * day_s, 600):
+        sightings.see(now_s, OWN, found_of(celia, "10.0.0.2"))
+    assert [name for _, name, _ in ear.foreign[-2:]] == ["celia"] * 2, "the other is gone"
+
+
+def test_a_flood_of_fleets_hides_a_real_one_for_an_hour_and_not_for_ever(ear: Ear) -> None:
+    sightings = Sightings(ear.hearer)
+    for number in range(1000):
+        node = NodeId(number.to_bytes(8, "big"))
+        sightings.see(0.0, OWN, found_of(replace(OTHER, node=node, tags=(node,))))
+    sightings.see(KEPT_S - 1, OWN, found_of(replace(OTHER, tags=(b"somebody",))))
+    assert len(ear.foreign) == MAX_FOREIGN
+    sightings.see(KEPT_S, OWN, found_of(replace(OTHER, tags=(b"somebody",))))
+    assert ear.foreign[-1][0] == b"somebody"
+
+
+def test_a_foreign_fleet_is_told_once_at_a_time_and_never_dialled(ear: Ear) -> None:
     sightings = Sightings(ear.hearer)
     foreign = replace(OTHER, tags=(b"somebody",))
 
@@ -170,14 +198,15 @@ def test_a_foreign_fleet_is_told_once_and_never_dialled(ear: Ear) -> None:
     assert sightings.dialler.due(9.0) == []
 
 
-def test_a_peer_of_another_major_version_is_named_once_and_never_dialled(ear: Ear) -> None:
+def test_a_peer_of_another_major_version_is_named_now_and_then_and_never_dialled(ear: Ear) -> None:
     sightings = Sightings(ear.hearer)
 
-    for _ in range(2):
-        sightings.see(0.0, OWN, found_of(OTHER, p="2-3"))
+    for now_s in (0.0, 9.0, KEPT_S / 2, KEPT_S / 2 + 9.0):
+        sightings.see(now_s, OWN, found_of(OTHER, p="2-3"))
 
-    [hint] = ear.hints
+    hint, again = ear.hints
     assert "borea speaks versions 2 to 3" in hint and ear.notices == []
+    assert again == hint
     assert sightings.dialler.due(0.0) == []
 
 
@@ -189,7 +218,7 @@ def test_a_newer_minor_version_that_still_speaks_ours_is_dialled(ear: Ear) -> No
     assert len(sightings.dialler.due(0.0)) == 1
 
 
-def test_our_own_record_is_nobody_and_a_copy_of_us_is_spoken_to_once(ear: Ear) -> None:
+def test_our_own_record_is_nobody_and_a_copy_of_us_is_spoken_to_now_and_then(ear: Ear) -> None:
     sightings = Sightings(ear.hearer)
     copy = replace(OWN, boot=BootId(b"copycopy"))
 
@@ -198,6 +227,8 @@ def test_our_own_record_is_nobody_and_a_copy_of_us_is_spoken_to_once(ear: Ear) -
     sightings.see(5.0, OWN, found_of(copy, "10.0.0.9"))
 
     assert ear.addresses == [("10.0.0.9", 13132)]
+    sightings.see(KEPT_S / 2, OWN, found_of(copy, "10.0.0.9"))
+    assert ear.addresses == [("10.0.0.9", 13132)] * 2, "it may run for weeks"
 
 
 def test_a_flood_of_fleets_is_told_of_a_few(ear: Ear) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 
 import pytest
 
-from cortex.peer.fleet.driver import RETIRED_KEY, Driver, asleep_s
+from cortex.peer.fleet.driver import RETIRED_KEY, Driver
 from cortex.peer.gossip.codec import pack
 from cortex.peer.gossip.core import Core
 from cortex.peer.gossip.envelope import Sealer
@@ -127,21 +126,6 @@ async def test_a_virtual_machine_that_was_halted_is_noticed_by_the_time_of_day()
     slept_s = [event.slept_s for event in peer.events if isinstance(event, Resumed)]
     assert slept_s == pytest.approx([3600, 7200])
     peer.driver.stop()
-
-
-@pytest.mark.parametrize(
-    ("ahead", "awake"),
-    [("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"), ("CLOCK_MONOTONIC_RAW", "CLOCK_UPTIME_RAW")],
-)
-def test_a_machine_has_slept_by_how_far_one_clock_is_ahead(
-    ahead: str, awake: str, monkeypatch: pytest.MonkeyPatch
-):
-    for name in ("CLOCK_BOOTTIME", "CLOCK_UPTIME_RAW"):
-        monkeypatch.delattr(time, name, raising=False)
-    monkeypatch.setattr(time, ahead, 1, raising=False)
-    monkeypatch.setattr(time, awake, 2, raising=False)
-    monkeypatch.setattr(time, "clock_gettime", {1: 130.0, 2: 100.0}.__getitem__)
-    assert asleep_s() == 30.0
 
 
 async def test_two_meet_over_whatever_carries_their_datagrams():

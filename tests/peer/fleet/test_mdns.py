@@ -54,6 +54,7 @@ class Ear:
         self.foreign: asyncio.Queue[tuple[bytes, str, str]] = asyncio.Queue()
         self.notices: asyncio.Queue[str] = asyncio.Queue()
         self.is_met = is_met
+        self.is_alone = True
 
     @property
     def hearer(self) -> Hearer:
@@ -63,7 +64,7 @@ class Ear:
             on_notice=self.notices.put_nowait,
             on_hint=self.notices.put_nowait,
             is_met=lambda node: self.is_met,
-            is_alone=lambda: True,
+            is_alone=lambda: self.is_alone,
         )
 
 
@@ -150,7 +151,41 @@ async def test_a_name_that_is_taken_is_a_notice_and_others_are_still_found() -> 
             pass
 
 
-async def test_a_port_that_another_program_keeps_is_a_notice_once_and_tried_again() -> None:
+async def test_a_name_that_was_taken_is_had_once_it_is_free() -> None:
+    tag, ear, other, own = secrets.token_bytes(8), Ear(), Ear(), beacon("atlas", b"ourfleet")
+    own = replace(own, tags=(tag,))
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(discovering(beacon("borea", tag), other))
+        async with discovering(own, Ear()):
+            assert await soon(other.addresses.get()) == ("127.0.0.1", 13132)
+            moved, quick = replace(own, fleet_port=20004), replace(QUICK, look_again_s=0.05)
+            await stack.enter_async_context(discovering(moved, ear, timing=quick))
+            said = [await soon(ear.notices.get()) for _ in range(2)]
+            assert said[0] == said[1], "it is told for as long as it is so"
+        while await soon(other.addresses.get()) != ("127.0.0.1", 20004):
+            pass
+
+
+async def test_a_foreign_fleet_is_seen_again_by_who_is_not_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cortex.peer.fleet.sightings._AGAIN_S", 0.0)
+    tag, ear = secrets.token_bytes(8), Ear()
+    ear.is_alone = False
+    timing = replace(QUICK, look_again_s=3600.0, review_s=0.05)
+    async with (
+        discovering(beacon("borea", tag, 20003), Ear()),
+        discovering(beacon("atlas", secrets.token_bytes(8)), ear, timing=timing),
+    ):
+        num_told = 0
+        while num_told < 10:  # its record comes, and is changed, a few times by itself
+            num_told += await soon(ear.foreign.get()) == (tag, "borea", "127.0.0.1:20003")
+
+
+async def test_a_port_that_another_program_keeps_is_a_notice_and_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "cortex.peer.fleet.mdns")
     tag, ear, other = secrets.token_bytes(8), Ear(), Ear()
     failures = iter(range(3))
 
@@ -165,8 +200,10 @@ async def test_a_port_that_another_program_keeps_is_a_notice_once_and_tried_agai
     ):
         assert await soon(ear.addresses.get()) == ("127.0.0.1", 20002)
 
-    assert "UDP port 5353" in str(await soon(ear.notices.get()))
+    said = [str(ear.notices.get_nowait()) for _ in range(3)]
+    assert all("UDP port 5353" in each for each in said), "for as long as it is so"
     assert ear.notices.empty()
+    assert caplog.text.count("mdns failed") == 1
 
 
 async def test_without_an_interface_there_is_a_notice_that_says_why() -> None:

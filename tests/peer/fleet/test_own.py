@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from cortex.engine.fake import FakeConfig
 from cortex.engine.histogram import Histogram
 from cortex.engine.memory import MAX_SEQUENCES
 from cortex.engine.messages import Alive, Loaded, ModelStatus
-from cortex.engine.stream import Event, Piece, Stage
+from cortex.engine.stream import Event, Finished, Piece, Stage
 from cortex.engine.types import ChatRequest, Message, TextPart
-from cortex.peer.config import Locations, PeerConfig
-from cortex.peer.devices.sensors import Sensed
+from cortex.peer.config import Card, Locations, PeerConfig
+from cortex.peer.devices import yielding
+from cortex.peer.devices.gpus import Gpu
 from cortex.peer.fleet.membership import GossipCounters, OwnState
 from cortex.peer.fleet.own import Reporter
 from cortex.peer.fleet.own_state import own_state
@@ -186,6 +188,18 @@ async def test_a_fault_that_stays_is_logged_once_and_keeps_nothing_else_from_bei
     assert caplog.text.count("disks not looked at") == 2
 
 
+async def test_how_long_requests_are_here_is_told_of_all_and_of_their_model(
+    make_config: MakeConfig, memory_children: Any
+):
+    children = memory_children(fake=FakeConfig(token_interval_ms=20))
+    async with reported(make_config(), spawn=children.spawn) as (node, ear):
+        async with aclosing(node.chat(ask())) as events:
+            await until(events, Finished)
+        state = await ear.until(lambda state: bool(state.stays_ms))
+        assert state.stays_ms == {ModelId(node.stored[0].weights): state.stay_ms}
+        assert state.stay_ms >= 3 * 20
+
+
 async def test_draining_is_told(make_config: MakeConfig):
     async with reported(make_config()) as (node, ear):
         await ear.until(lambda state: not state.load.is_draining)
@@ -261,11 +275,12 @@ def test_what_a_model_costs_is_told_but_not_how_it_would_be_computed():
 
 def test_how_busy_a_gpu_is_is_told_as_a_whole_percent():
     devices = (DeviceBooks(0, "cuda:1", 1 << 30), DeviceBooks(1, "cuda:3", 1 << 30))
-    sensed = {0: Sensed(utilisation=1.0), 1: Sensed(1 << 30, 0.918, 61.4, 412.31)}
-    state = own_state(
-        CONFIG, (), Placement(devices), health(0), Rates(), lambda _: None, sensed=sensed
-    )
-    assert state.load.busy_percents == (92, None)
+    idle, busy = Gpu(0, "A10", 0, 0, "", "GPU-a"), Gpu(1, "A10", 0, 0, "", "GPU-b", 0.918)
+    told = partial(own_state, placement=Placement(devices), health=health(0), rates=Rates())
+    assert told(CONFIG, (), gpus=(idle, busy)).load.busy_percents == (92, None)
+    # One before it was plugged in since the peer began: it is known by its UUID.
+    ours = replace(CONFIG, cards=(Card(1, "GPU-c", "A10"), Card(3, "GPU-b", "A10")))
+    assert told(ours, (), gpus=(idle, busy)).load.busy_percents == (None, 92)
 
 
 def test_the_speed_of_each_model_is_told_with_it():
@@ -282,13 +297,22 @@ def test_a_device_that_stands_still_has_no_place_free():
         assert verdict(state, ModelId(A.weights))[0] == word
 
 
-async def test_the_driver_is_asked_without_anybodys_wanting_to_know(
-    make_config: MakeConfig, driver_tool: Callable[[str], None]
+@pytest.mark.parametrize("memory", ["81920, 80896", "[N/A], [N/A]"])
+async def test_how_busy_a_gpu_is_is_told_for_as_long_as_the_driver_tells(
+    make_config: MakeConfig,
+    driver_tool: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    memory: str,
 ):
-    driver_tool("echo '0, 81920, 92, 61, 412.31'")
+    monkeypatch.setattr(yielding, "_GPU_LOOK_S", 0.05)
+    said = f"echo '0, H100, {memory}, 570.124, GPU-5, %d, 61, 412.31'"
+    driver_tool(said % 92)
     async with reported(make_config(devices=("fake:0",))) as (_, ear):
-        state = await ear.until(lambda state: bool(state.load.busy_percents))
-        assert state.load.busy_percents == (92,)
+        await ear.until(lambda state: state.load.busy_percents == (92,))
+        driver_tool(said % 41)
+        await ear.until(lambda state: state.load.busy_percents == (41,))
+        driver_tool("exit 9")
+        await ear.until(lambda state: ear.told[-1] is state and state.load.busy_percents == ())
 
 
 def resident(model: ModelInfo, num_bytes: int) -> Resident:

@@ -170,11 +170,21 @@ def test_notices_are_kept_once_for_a_while_and_are_few():
     notices.add(0.0, "first\x1b[31m\n")
     notices.add(1.0, "second")
     notices.add(2.0, "first\x1b[31m\n")
-    assert notices.at(3.0) == ("second", "first?[31m?")
+    assert notices.at(3.0) == ("first?[31m?", "second"), "nothing moves because it is still so"
     assert notices.at(KEPT_S + 1.5) == ("first?[31m?",)
     for number in range(100):
         notices.add(4.0, f"notice {number}")
     assert len(notices.at(5.0)) == MAX_NOTICES
+
+
+def test_what_was_told_again_of_late_outlasts_what_was_not():
+    notices = Notices()
+    for number in range(MAX_NOTICES):
+        notices.add(1.0, f"notice {number}")
+    notices.add(2.0, "notice 0")
+    notices.add(2.0, "one more")
+    said = notices.at(3.0)
+    assert "notice 0" in said and "notice 1" not in said
 
 
 def test_what_strangers_say_is_little_and_pushes_out_nothing_that_is_known():

@@ -26,7 +26,7 @@ from cortex.peer.gossip.sections import (
 from cortex.peer.keys.fleet_key import FleetKey
 from cortex.peer.keys.keyring import Keyring
 
-MODEL = ModelId(b"a model!")
+MODEL, OTHER = ModelId(b"a model!"), ModelId(b"another!")
 
 
 @given(st.integers(0, 100), st.integers(0, 300), st.text(max_size=300))
@@ -83,15 +83,23 @@ def test_the_word_for_one_more_request(state: OwnState, word: str):
 
 
 def test_who_waits_is_told_for_about_how_long():
-    state = OwnState(slots=9, load=busy(3, 2), answer_ms=1000)
+    state = OwnState(slots=9, load=busy(3, 2), stay_ms=1000)
     assert verdict(state, MODEL) == ("queue", 600)
-    full = OwnState(slots=9, load=busy(4, 4, ModelLoad(MODEL, 2, 1, 0)), answer_ms=1500)
+    full = OwnState(slots=9, load=busy(4, 4, ModelLoad(MODEL, 2, 1, 0)), stay_ms=1500)
     assert verdict(full, MODEL) == ("queue", 1000), "behind those for the same model"
 
 
+def test_the_wait_for_a_model_goes_by_how_long_requests_are_with_it():
+    load = busy(4, 4, ModelLoad(MODEL, 8, 4, 0))
+    state = OwnState(slots=9, load=load, stay_ms=20, stays_ms={MODEL: 60_000})
+    assert verdict(state, MODEL) == ("queue", 25_000)
+    unheard = OwnState(slots=9, load=load, stay_ms=600, stays_ms={OTHER: 60_000})
+    assert verdict(unheard, MODEL) == ("queue", 250), "none has ended with it yet"
+
+
 def test_who_is_refused_is_told_when_a_place_may_be_free():
-    state = OwnState(slots=8, load=busy(8), answer_ms=20_000)
+    state = OwnState(slots=8, load=busy(8), stay_ms=20_000)
     assert verdict(state, MODEL) == ("busy", 2500)
-    waiting = OwnState(slots=8, load=busy(2, 6), answer_ms=20_000)
+    waiting = OwnState(slots=8, load=busy(2, 6), stay_ms=20_000)
     assert verdict(waiting, MODEL) == ("busy", 17_500)
     assert verdict(OwnState(slots=1, load=busy(1)), MODEL) == ("busy", 0), "none has ended yet"

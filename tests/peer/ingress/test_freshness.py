@@ -75,3 +75,15 @@ async def test_a_question_outlives_whoever_asked_it_first(asker: Asker):
     first.cancel()
     assert await second == 0
     assert asker.membership.num_probes == 1
+
+
+async def test_what_was_sent_to_a_peer_that_is_gone_is_not_kept(fleet_values: Any, asker: Asker):
+    me, third = fleet_values.peer(0, is_self=True), fleet_values.peer(2)
+    assert await asker.num_live() == 0
+    asker.now_s += 0.01
+    for _ in range(3):
+        asker.freshness.sent(asker.other.node)
+    assert await asker.num_live() == 3
+    asker.membership.show(me, third)
+    asker.freshness.sent(third.node)
+    assert await asker.num_live() == 0

@@ -189,6 +189,62 @@ def test_a_model_has_one_tally_however_often_it_is_asked_for() -> None:
     assert list(tally.models) == ["a", "b"]
 
 
+def test_vectors_say_nothing_of_how_long_an_answer_stays() -> None:
+    tally, clock = ModelTally(), Clock()
+    for _ in range(1000):
+        with meter_of(tally, clock) as meter:
+            meter.saw(Accepted(10, (), 0))
+            clock.now_s += 0.02
+            meter.saw(Vector(b"", 10))
+    assert tally.stays.mean_s == pytest.approx(0.02), "where there is nothing else"
+    with meter_of(tally, clock) as meter:
+        clock.now_s += 60
+        meter.saw(Finished("stop", Usage(10, 1)))
+    assert tally.stays.mean_s == pytest.approx(60)
+
+
+def test_a_peer_is_judged_by_those_that_are_there() -> None:
+    tally, clock = PeerTally(), Clock()
+    assert tally.stay_s == 0
+    with meter_of(tally.of("answers"), clock) as meter:
+        clock.now_s += 600
+        meter.saw(Finished("stop", Usage(10, 1)))
+    with meter_of(tally.of("vectors"), clock) as meter:
+        clock.now_s += 0.02
+        meter.saw(Vector(b"", 10))
+    with meter_of(tally.of("vectors"), clock):
+        assert tally.stay_s == pytest.approx(0.02)
+    with meter_of(tally.of("answers"), clock, num_choices=3):
+        assert tally.of("answers").num_live == 3
+        assert tally.stay_s == pytest.approx(600)
+    assert [each.num_live for each in tally.models.values()] == [0, 0]
+
+
+def test_an_answer_whose_client_leaves_has_stayed_as_long_as_it_was_made() -> None:
+    tally, clock = ModelTally(), Clock()
+    with pytest.raises(GeneratorExit), meter_of(tally, clock) as meter:
+        meter.saw(Accepted(10, (), 5))
+        clock.now_s += 3
+        raise GeneratorExit  # nothing of it was read: it was in nobody's place
+    assert tally.stays.mean_s == 0
+    with pytest.raises(GeneratorExit), meter_of(tally, clock) as meter:
+        meter.saw(Accepted(10, (), 5))
+        meter.saw(Stage("prefill", 0, 10, "tokens"))
+        clock.now_s += 40
+        raise GeneratorExit
+    assert tally.stays.mean_s == pytest.approx(40), "its prompt was being read"
+    with pytest.raises(GeneratorExit), meter_of(tally, clock) as meter:
+        meter.saw(Accepted(10, (), 5))
+        meter.made(0, 1)
+        clock.now_s += 40
+        raise GeneratorExit
+    with pytest.raises(EngineFailed), meter_of(tally, clock) as meter:
+        meter.saw(Accepted(10, (), 5))
+        meter.made(0, 1)
+        raise EngineFailed("x")
+    assert tally.stays.mean_s == pytest.approx(40)
+
+
 def test_what_was_done_of_late_is_noted_as_it_is_done() -> None:
     recent, tally, clock = Recent(), ModelTally(), Clock()
 

@@ -214,7 +214,7 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
             control = Control(nodes[A], desks[A], fleet, hops, 0.2 if is_old else 5.0)
             member: Any = SimpleNamespace(
                 fleet=membership,
-                ingress=nodes[A],
+                ingress=SimpleNamespace(chat=nodes[A].serve),
                 control=control,
                 node_of=node_of_none,
                 routes=list,

@@ -93,6 +93,17 @@ async def test_any_peer_is_described_by_itself(
     assert read_detail(unlike).rates.requests_5m == 0
 
 
+async def test_a_peer_has_been_up_while_its_machine_slept_too(
+    pair: OpenPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_s = 100.0
+    monkeypatch.setattr("cortex.peer.orders.teller.lasting_s", lambda: passed_s)
+    async with pair() as both:
+        passed_s += 7 * 86_400
+        _, told = await get(both.client, "/fleet/peers/atlas")
+    assert told["uptime_s"] == 7 * 86_400
+
+
 async def test_what_is_wrong_with_a_name_is_said(pair: OpenPair) -> None:
     async with pair() as both:
         status, told = await get(both.client, "/fleet/peers/boera")

@@ -144,10 +144,25 @@ async def test_what_a_peer_skipped_is_told_with_its_name(
         await eyes.until(pilot, lambda: "… 1,240 lines of atlas skipped" in eyes.screen(pilot))
 
 
+class Time:
+    def __init__(self) -> None:
+        self.now_s = 5000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def lasting(monkeypatch: pytest.MonkeyPatch) -> Time:
+    lasting = Time()
+    monkeypatch.setattr("cortex.tui.screens.logs.AmpleClock", lambda: lasting)
+    return lasting
+
+
+@pytest.mark.usefixtures("lasting")
 async def test_a_stream_that_broke_is_taken_up_again_where_it_ended(
-    logs: OpenLogs, streams: Streams, eyes: Any, clock: Any
+    logs: OpenLogs, streams: Streams, eyes: Any
 ) -> None:
-    clock.now = clock.now.fromtimestamp(NOON_S + 60).astimezone()
     async with logs() as pilot:
         streams.say("atlas", line("before", at_s=50), NoPeer("atlas tells its log no more"))
         await eyes.until(pilot, lambda: "tells its log no more" in eyes.screen(pilot))
@@ -160,15 +175,16 @@ async def test_a_stream_that_broke_is_taken_up_again_where_it_ended(
         assert "no more" not in eyes.screen(pilot)
 
 
-async def test_a_log_is_followed_on_whatever_the_clock_of_its_peer_says(
-    logs: OpenLogs, streams: Streams, eyes: Any, clock: Any
+async def test_a_log_is_followed_on_whatever_the_clocks_of_its_peer_and_of_this_machine_say(
+    logs: OpenLogs, streams: Streams, eyes: Any, clock: Any, lasting: Time
 ) -> None:
-    """It is an hour ahead, and set right while nobody listens."""
+    """The one is an hour ahead, and set right while nobody listens; the other is put back then."""
     clock.now = clock.now.fromtimestamp(NOON_S).astimezone()
     async with logs() as pilot:
         streams.say("atlas", line("ahead", at_s=3600), NoPeer("atlas tells its log no more"))
         await eyes.until(pilot, lambda: "tells its log no more" in eyes.screen(pilot))
-        clock.now = clock.now.fromtimestamp(NOON_S + 60).astimezone()
+        clock.now = clock.now.fromtimestamp(NOON_S - 7200).astimezone()
+        lasting.now_s += 60
         await pilot.press("r")
         await eyes.until(pilot, lambda: len(streams.begun) == 3)
         assert streams.begun[-1] == ("atlas", pytest.approx(65.0))

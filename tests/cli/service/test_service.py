@@ -34,37 +34,6 @@ HAS_SYSTEMD = shutil.which("systemd-analyze") is not None
 needs_systemd = pytest.mark.skipif(not HAS_SYSTEMD, reason="systemd-analyze is not installed")
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The exit code, standard output and standard error of `cortex service ARGUMENTS`."""
-    for name in ("NO_MDNS", "FLEET_HOST", "FLEET_PORT"):
-        monkeypatch.delenv(f"CORTEX_{name}")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main.run(["service", *arguments], read_environment({}))
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
-
-
-@pytest.fixture
-def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A systemctl that writes down what it is told, and answers `show` for a service that runs."""
-    calls, program = tmp_path / "calls", tmp_path / "bin" / "systemctl"
-    program.parent.mkdir()
-    program.write_text(
-        f'#!/bin/sh\necho "$@" >> {calls}\n'
-        'case "$*" in *show*) echo ActiveState=active; echo SubState=running; echo MainPID=42;\n'
-        "echo NRestarts=0; echo UnitFileState=enabled;; esac\n"
-        f'if [ -e {tmp_path}/refuses ]; then echo "Unit is masked." >&2; exit 1; fi\n'
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    monkeypatch.setattr(systemctl, "_BOOTED", tmp_path)
-    return calls
-
-
 def test_options_of_the_peer_are_what_the_service_is_started_with(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +67,7 @@ def test_settings_that_the_machines_service_does_not_read_are_not_taken_unless_t
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cortex.toml").write_text('[peer]\ndrain = "5m"\n')
-    system = ("install", "--print", "--system", "--run-as", "root")
+    system = ("install", "--print", "--system", "--run-as", "me")
     _, unit, err = run(*system)
     assert "TimeoutStopSec=45\n" in unit and "--config" not in unit
     assert f"the service does not read {tmp_path}/cortex.toml: " in err
@@ -115,7 +84,7 @@ def test_the_machines_settings_are_taken(
     (tmp_path / "elsewhere").mkdir()
     for whence in ("elsewhere", "."):
         monkeypatch.chdir(tmp_path / whence)
-        _, unit, err = run("install", "--print", "--system", "--run-as", "root")
+        _, unit, err = run("install", "--print", "--system", "--run-as", "me")
         assert "TimeoutStopSec=315\n" in unit and err == ""
         assert "Environment=XDG_CONFIG_HOME=/etc\n" in unit
 
@@ -162,9 +131,9 @@ def test_a_program_that_others_cannot_reach_is_no_service_of_a_made_up_user(
     code, _, err = run(*arguments)
     assert code == 1
     assert "--run-as USER" in err
-    code, unit, _ = run(*arguments, "--run-as", "somebody")
+    code, unit, _ = run(*arguments, "--run-as", "me")
     assert code == 0
-    assert "User=somebody\n" in unit
+    assert "User=me\n" in unit
 
 
 def test_words_reach_the_service_as_they_are() -> None:
@@ -217,7 +186,7 @@ def test_a_peer_whose_disk_of_models_comes_late_ends_as_one_that_is_started_agai
 def test_systemd_finds_nothing_wrong_with_the_unit(
     run: Run, tmp_path: Path, is_system: bool
 ) -> None:
-    scope = ("--system", "--run-as", "root") if is_system else ()
+    scope = ("--system", "--run-as", "me") if is_system else ()
     _, unit, _ = run("install", "--print", "--models", "/tmp", *scope)
     file = tmp_path / "cortex.service"
     file.write_text(unit)
@@ -281,7 +250,7 @@ def test_a_shell_that_hides_all_gpus_hides_them_from_the_service(
 
 
 def test_the_machines_service_has_the_nodes_of_gpus_made_before_it_starts(run: Run) -> None:
-    _, unit, _ = run("install", "--print", "--system", "--run-as", "root")
+    _, unit, _ = run("install", "--print", "--system", "--run-as", "me")
     assert "ExecStartPre=-+/usr/bin/nvidia-modprobe -c=0 -u\n" in unit
     assert "After=modprobe@nvidia_uvm.service\nAfter=remote-fs.target\n" in unit
 
@@ -293,6 +262,7 @@ def test_installing_writes_the_unit_and_starts_it(run: Run, systemd: Path, tmp_p
     unit = (file / "systemd" / "user" / "cortex.service").read_text()
     assert "peer --gpu cpu\n" in unit
     assert systemd.read_text().splitlines() == [
+        "--user show --property=Version",
         "--user daemon-reload",
         "--user enable cortex.service",
         "--user restart cortex.service",
@@ -306,17 +276,8 @@ def test_installing_writes_the_unit_and_starts_it(run: Run, systemd: Path, tmp_p
     assert "--user disable --now cortex.service" in systemd.read_text()
 
 
-@pytest.fixture
-def units_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where installed units lie, the machine's and a user's own."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    folder = tmp_path / "config" / "systemd" / "user"
-    monkeypatch.setattr(systemctl, "_SYSTEM_DIR", folder)
-    return folder
-
-
 @pytest.mark.usefixtures("systemd")
-@pytest.mark.parametrize("scope", [(), ("--system", "--run-as", "root")])
+@pytest.mark.parametrize("scope", [(), ("--system", "--run-as", "me")])
 @pytest.mark.parametrize("line", ["LimitCORE=0", "ProtectHome=", "ReadWritePaths="])
 def test_unit_of_another_release_is_told_with_the_words_that_write_it_anew(
     run: Run, units_dir: Path, tmp_path: Path, scope: tuple[str, ...], line: str
@@ -364,7 +325,7 @@ def test_models_in_a_home_that_a_file_of_settings_names_make_no_unit_one_of_anot
         folder.mkdir(parents=True)
     settings = tmp_path / "cortex.toml"
     settings.write_text(f"[peer]\nmodels = {json.dumps([str(one) for one in folders])}\n")
-    system = ("--system", "--run-as", "root")
+    system = ("--system", "--run-as", "me")
     assert run("install", *system, "peer", "--config", str(settings))[0] == 0
     unit = units_dir / "cortex.service"
     assert "ProtectHome=read-only\n" in unit.read_text()
@@ -384,7 +345,7 @@ def test_unit_that_starts_something_else_is_left_to_whoever_wrote_it(
     assert (code, json.loads(out)["renew"]) == (0, None)
 
 
-@pytest.mark.parametrize("scope", [(), ("--system", "--run-as", "root")])
+@pytest.mark.parametrize("scope", [(), ("--system", "--run-as", "me")])
 def test_a_service_may_write_where_it_pulls_models_to_and_to_no_other_models(
     run: Run, tmp_path: Path, scope: tuple[str, ...]
 ) -> None:
@@ -433,7 +394,7 @@ def test_a_machine_has_a_peer_or_a_gateway_of_its_own_and_never_both(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(systemctl, "_SYSTEM_DIR", tmp_path)
-    system = ("--system", "--run-as", "root")
+    system = ("--system", "--run-as", "me")
     assert run("install", *system)[0] == 0
     gateway = ("install", *system, "gateway", "--host", "127.0.0.1")
     for own in ((), ("--state-dir", str(tmp_path / "own"))):
@@ -452,7 +413,7 @@ def test_the_command_that_shows_the_key_is_that_of_the_services_own_state(
     own = ("gateway", "--host", "127.0.0.1", "--state-dir", str(tmp_path / "a b"))
     shown = f"key --state-dir '{tmp_path}/a b'\n"
     assert f"cortex {shown}" in run("install", *own)[1]
-    assert shown in run("install", "--system", "--run-as", "root", *own)[1]
+    assert shown in run("install", "--system", "--run-as", "me", *own)[1]
 
 
 def test_who_is_to_use_sudo_is_told_the_whole_path(
@@ -465,13 +426,13 @@ def test_who_is_to_use_sudo_is_told_the_whole_path(
     code, _, err = run("status", "--system")
     assert code == 1
     assert f"hint: make it with: sudo {program} service install --system peer" in err
-    assert f"sudo {program} key --state-dir" in run("install", "--system", "--run-as", "root")[1]
+    assert f"sudo {program} key --state-dir" in run("install", "--system", "--run-as", "me")[1]
 
 
 def test_what_systemd_refuses_is_told_with_its_words(
     run: Run, systemd: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "refuses").touch()
+    (tmp_path / "refuses").write_text("Unit is masked.")
     code, _, err = run("install")
     assert code == 1
     assert err.startswith("error: systemctl --user daemon-reload failed: Unit is masked.\n")

@@ -1,0 +1,312 @@
+"""The machine's service as the user of `--run-as`, or as one that systemd makes up: which models
+it finds, and that it can write where it is to keep its state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from pwd import struct_passwd
+
+import pytest
+
+from cortex.cli.config import read_environment
+from cortex.cli.errors import ServiceProblem
+from cortex.cli.service import planning, unit
+from cortex.cli.service.accounts import find_user, make_folder
+from cortex.cli.service.unit import Service, read_unit, unit_text
+from cortex.peer.config import PeerConfig
+from cortex.peer.locations import Locations
+from cortex.peer.models.catalogue import embedded_dir, pulling_dir, scan
+
+Run = Callable[..., tuple[int, str, str]]
+AS_ME = ("--system", "--run-as", "me")
+AS_STRANGER = ("--system", "--run-as", "stranger")
+
+
+@pytest.fixture
+def owners(monkeypatch: pytest.MonkeyPatch) -> dict[Path, tuple[int, int]]:
+    """Who has been given which folder."""
+    given: dict[Path, tuple[int, int]] = {}
+
+    def fchown(descriptor: int, user: int, group: int) -> None:
+        given[Path(os.readlink(f"/proc/self/fd/{descriptor}"))] = (user, group)
+
+    monkeypatch.setattr(os, "fchown", fchown)
+    return given
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One to which everybody may walk; those of tests are closed."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name).resolve()
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture
+def links_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All links are made by somebody who is neither root nor who runs this."""
+    fstat = os.fstat
+
+    def of_others(descriptor: int) -> os.stat_result:
+        found = fstat(descriptor)
+        fields = [*found[:10]]
+        fields[stat.ST_UID] = 54321 if stat.S_ISLNK(found.st_mode) else found.st_uid
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(os, "fstat", of_others)
+
+
+@pytest.fixture
+def own_models(home: Path) -> Path:
+    folder = home / ".local" / "share" / "cortex" / "models"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def system_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of state as systemd leaves it for a user that it makes up, closed to all others.
+
+    Where tests run all else is closed to some as well, which is not asked.
+    """
+    real, link = tmp_path / "lib" / "private" / "cortex", tmp_path / "lib" / "cortex"
+    real.mkdir(parents=True)
+    real.parent.chmod(0o700)
+    link.symlink_to(real)
+    monkeypatch.setattr(planning, "SYSTEM_STATE_DIR", link)
+
+    def check_reach(path: Path) -> None:
+        assert not path.is_relative_to(link) and not path.is_relative_to("/run/credentials")
+
+    monkeypatch.setattr(planning, "check_reach", check_reach)
+    return link
+
+
+def _put_model(folder: Path) -> None:
+    shutil.copytree(embedded_dir(PeerConfig(Locations(Path(), Path()))), folder)
+
+
+def test_a_peer_of_somebody_finds_the_models_and_the_token_in_that_home(
+    run: Run, home: Path, own_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, unit, err = run("install", "--print", *AS_ME, "--gpu", "cpu")
+    assert (code, err) == (0, "")
+    found = read_unit(unit, "cortex.service", is_system=True)
+    hub = home / ".cache" / "huggingface"
+    hub.mkdir(parents=True)
+    (hub / "token").write_text("hf_mine\n")
+    _put_model(own_models / "org" / "mine")
+    for name, value in found.environment.items():
+        monkeypatch.setenv(name, value)
+    started = read_environment(os.environ)
+    assert started.locations.hub_dir == hub / "hub"
+    assert started.hub.token == "hf_mine"
+    config = PeerConfig(started.locations)
+    assert scan(config).find("org/mine").dir == own_models / "org" / "mine"
+    assert pulling_dir(config) == started.locations.data_dir / "models", "as it was before"
+
+
+def test_without_the_folders_of_that_home_the_peer_starts_all_the_same(
+    run: Run, home: Path, tmp_path: Path
+) -> None:
+    unit = run("install", "--print", *AS_ME, "--gpu", "cpu")[1]
+    assert not home.exists()
+    found = read_unit(unit, "cortex.service", is_system=True)
+    assert "--models" not in found.command, "which has to be there"
+    started = read_environment(found.environment)
+    config = PeerConfig(started.locations, models_dirs=(tmp_path / "of a file of settings",))
+    _put_model(config.models_dirs[0] / "of-the-file")
+    assert scan(config).find("of-the-file")
+
+
+@pytest.mark.usefixtures("own_models")
+def test_a_gateway_is_told_of_no_models(run: Run) -> None:
+    _, unit, _ = run("install", "--print", *AS_ME, "gateway", "--host", "127.0.0.1")
+    assert "XDG_DATA_DIRS" not in unit and "HF_HOME" not in unit
+
+
+@pytest.mark.usefixtures("systemd", "units_dir")
+def test_where_the_machines_peer_looks_for_models_is_told(
+    run: Run, home: Path, own_models: Path
+) -> None:
+    hub = home / ".cache" / "huggingface" / "hub"
+    out = run("install", *AS_ME, "--gpu", "cpu")[1]
+    assert f"finds  models in /var/lib/cortex/models, {own_models}, {hub}\n" in out
+    assert "pulls" not in out
+    home.rename(home.with_name("away"))
+    assert "models in /var/lib/cortex/models\n" in run("install", *AS_ME, "--gpu", "cpu")[1]
+    assert "finds" not in run("install", "--gpu", "cpu")[1]
+
+
+@pytest.mark.usefixtures("systemd", "own_models")
+def test_a_unit_that_finds_no_models_of_its_user_is_one_of_another_release(
+    run: Run, units_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("install", *AS_ME, "--gpu", "cpu")[0] == 0
+    assert json.loads(run("status", "--system", "--json")[1])["renew"] is None
+    unit = units_dir / "cortex.service"
+    kept = unit.read_text().splitlines(keepends=True)
+    unit.write_text("".join(one for one in kept if "HF_HOME" not in one))
+    renew = json.loads(run("status", "--system", "--json")[1])["renew"]
+    assert f"service install {' '.join(AS_ME)} peer --gpu cpu" in renew
+
+    def nobody(name: str) -> struct_passwd:
+        raise KeyError(name)
+
+    monkeypatch.setattr(pwd, "getpwnam", nobody)
+    assert json.loads(run("status", "--system", "--json")[1])["renew"] is None, "nobody's home"
+
+
+def test_somebody_whom_the_machine_does_not_know_runs_nothing(run: Run) -> None:
+    for what in (("--gpu", "cpu"), ("gateway", "--host", "127.0.0.1")):
+        code, out, err = run("install", "--print", "--system", "--run-as", "nobody here", *what)
+        assert (code, out) == (1, "")
+        assert "there is no user 'nobody here' on this machine" in err
+
+
+def test_a_user_may_be_named_by_number() -> None:
+    assert find_user("0").pw_uid == 0
+    for digits in ("9" * 20, "9" * 5000):
+        with pytest.raises(ServiceProblem, match="there is no user"):
+            find_user(digits)
+
+
+@pytest.mark.usefixtures("systemd", "units_dir")
+def test_a_folder_made_for_a_service_is_its_users_alone_and_those_above_it_are_not(
+    run: Run, open_folder: Path, owners: dict[Path, tuple[int, int]]
+) -> None:
+    state = open_folder / "new" / "state"
+    typed = (*AS_STRANGER, "--gpu", "cpu", "--state-dir", str(state))
+    assert run("install", *typed)[0] == 0
+    above = (os.geteuid(), open_folder.stat().st_gid)
+    assert owners == {state: (54321, 54321), state.parent: above}
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (state, state.parent)] == [0o700, 0o755]
+
+
+@pytest.mark.usefixtures("systemd")
+def test_a_folder_that_is_there_and_not_its_users_to_write_is_refused_with_what_gives_it_to_them(
+    run: Run, units_dir: Path, open_folder: Path, owners: dict[Path, tuple[int, int]]
+) -> None:
+    state, key = open_folder / "state", open_folder / "keys" / "fleet.key"
+    state.mkdir(mode=0o755)
+    key.parent.mkdir(mode=0o755)
+    install = ("install", *AS_STRANGER, "--gpu", "cpu")
+    for folder, typed in ((state, ("--state-dir", state)), (key.parent, ("--key-file", key))):
+        code, _, err = run(*install, *map(str, typed))
+        assert code == 1 and f"{folder} cannot be written by stranger" in err
+        assert f"sudo chown stranger: {folder}" in err
+        assert not units_dir.exists()
+    key.touch()
+    assert run(*install, "--key-file", str(key))[0] == 0, "no key is made there"
+    state.chmod(0o777)
+    assert run(*install, "--state-dir", str(state))[0] == 0
+    assert owners == {}, "what was there stays whose it is"
+    state.parent.chmod(0o700)
+    assert run(*install, "--state-dir", str(state))[0] == 1, "they cannot walk to it"
+
+
+@pytest.mark.usefixtures("systemd", "units_dir")
+def test_that_no_model_can_be_pulled_into_a_folder_is_told(run: Run, open_folder: Path) -> None:
+    models = open_folder / "models"
+    models.mkdir(mode=0o755)
+    told = f"pulls  fail: the service's user may not write {models}\n"
+    install = ("--gpu", "cpu", "--models", str(models))
+    assert told in run("install", *AS_STRANGER, *install)[1]
+    models.chmod(0o777)
+    assert "pulls" not in run("install", *AS_STRANGER, *install)[1]
+
+
+@pytest.mark.usefixtures("links_of_others")
+def test_nothing_is_made_or_given_away_through_links_that_somebody_else_has_made(
+    tmp_path: Path, owners: dict[Path, tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere, var = tmp_path / "etc", tmp_path / "home" / "var"
+    elsewhere.mkdir()
+    var.parent.mkdir()
+    (var.parent / "data").symlink_to(elsewhere)
+    with pytest.raises(OSError, match="somebody's link"):
+        make_folder(var.parent / "data" / "cron.d", find_user("me"))
+
+    mkdir = os.mkdir
+
+    def swapped(name: str, mode: int, *, dir_fd: int) -> None:
+        mkdir(name, mode, dir_fd=dir_fd)
+        if name == "lib":  # meanwhile the folder above has been put away
+            var.rename(var.with_name("away"))
+            var.symlink_to(elsewhere)
+
+    monkeypatch.setattr(os, "mkdir", swapped)
+    make_folder(var / "lib" / "cortex", find_user("me"))
+    assert (var.with_name("away") / "lib" / "cortex").is_dir()
+    assert list(elsewhere.iterdir()) == []
+    assert all(not one.is_relative_to(elsewhere) for one in owners)
+
+
+@pytest.mark.usefixtures("owners")
+def test_links_of_those_who_install_lead_to_where_the_folder_is_made(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "big").mkdir(parents=True)
+    (tmp_path / "srv").symlink_to("disk")
+    (tmp_path / "disk" / "whole").symlink_to(tmp_path / "srv" / "big")
+    make_folder(tmp_path / "srv" / "whole" / "state", find_user("me"))
+    assert (tmp_path / "disk" / "big" / "state").is_dir()
+    (tmp_path / "itself").symlink_to("itself")
+    with pytest.raises(OSError, match="levels of symbolic links"):
+        make_folder(tmp_path / "itself" / "state", find_user("me"))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file is no folder"):
+        make_folder(tmp_path / "file" / "state", find_user("me"))
+
+
+@pytest.mark.usefixtures("systemd", "units_dir")
+def test_a_made_up_user_keeps_its_state_where_systemd_lets_it(
+    run: Run, tmp_path: Path, system_state: Path
+) -> None:
+    install = ("install", "--system", "--gpu", "cpu")
+    elsewhere = tmp_path / "srv" / "cortex"
+    for option in (("--state-dir", elsewhere), ("--key-file", elsewhere / "fleet.key")):
+        code, _, err = run(*install, *map(str, option))
+        assert code == 1 and not elsewhere.exists()
+        assert f"{option[1]} cannot be written by the user that systemd makes up" in err
+        assert "--run-as USER" in err
+    key = tmp_path / "fleet.key"
+    key.touch(mode=0o600)
+    assert run(*install, "--key-file", str(key))[0] == 1, "nobody else may read it"
+    key.chmod(0o640)
+    for one in (key, "/run/credentials/cortex.service/fleet.key"):
+        assert run(*install, "--key-file", str(one))[0] == 0, "it is only read"
+    assert not Path("/run/credentials/cortex.service").exists()
+    inside = system_state / "state"
+    assert run(*install, "--state-dir", str(inside), "--key-file", str(inside / "key"))[0] == 0
+    assert not inside.exists(), "it makes that itself, as its own"
+
+
+@pytest.mark.usefixtures("systemd", "units_dir")
+def test_keys_are_looked_for_in_the_state_directory_that_is_named(
+    run: Run, tmp_path: Path, system_state: Path
+) -> None:
+    state = tmp_path / "srv"
+    state.mkdir()
+    install = ("install", "--print", *AS_ME, "--host", "0.0.0.0", "--state-dir", str(state))
+    (system_state / "api-key").touch()
+    assert "there are no API keys" in run(*install)[2]
+    (state / "api-key").touch()
+    assert run(*install)[0] == 0
+
+
+def test_homes_that_lie_behind_a_link_stay_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").symlink_to(tmp_path / "data")
+    monkeypatch.setattr(unit, "_HOMES", (tmp_path / "home",))
+    for reads, word in ((tmp_path / "data" / "me", "read-only"), (tmp_path / "srv", "yes")):
+        text = unit_text(Service("x", "x", ["x"], 0.0, is_system=True, reads=[reads]))
+        assert f"ProtectHome={word}\n" in text
