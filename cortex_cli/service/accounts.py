@@ -17,7 +17,9 @@ from ..errors import ServiceProblem
 
 # As many links as the kernel follows.
 _MAX_LINKS = 40
-_OPENED = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+# Services of systemd are Linux's, but this is read on macOS too.
+_O_PATH = getattr(os, "O_PATH", os.O_RDONLY)
+_OPENED = _O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def find_user(name: str) -> struct_passwd:
@@ -100,7 +102,7 @@ def _entered(above: int, name: str, user: struct_passwd | None) -> int:
 
 def _target(above: int, name: str) -> str:
     """Where a link leads that root, or whoever runs this, has made. Raises OSError."""
-    link = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=above)
+    link = os.open(name, _O_PATH | os.O_NOFOLLOW, dir_fd=above)
     try:
         found = os.fstat(link)
         if not stat.S_ISLNK(found.st_mode):
