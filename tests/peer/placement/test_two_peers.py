@@ -60,9 +60,9 @@ def open_peers(tmp_path: Path, make_config: Callable[..., PeerConfig], memory_ch
     def config(name: str, join: tuple[str, ...]) -> PeerConfig:
         key_file = tmp_path / "fleet.key"
         fleet = FleetConfig(name, key_file, host="127.0.0.1", port=0, join=join, has_mdns=False)
-        places = (tmp_path / name / part for part in ("data", "state", "run"))
+        data, state, run = (tmp_path / name / part for part in ("data", "state", "run"))
         return make_config(
-            locations=Locations(*places),
+            locations=Locations(data, state, run),
             models_dirs=(tmp_path / "models",),
             fleet=fleet,
             eviction=EvictionConfig(min_residency_s=0.0),
