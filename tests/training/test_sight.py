@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -11,13 +9,10 @@ import torch
 from PIL import Image
 
 from training.cells import CHARACTERS, NUM_CLASSES, NUM_SLOTS, SLOTS_PER_HALF
-from training.drawing import draw_line, training_book
 from training.drawing.types import Facts, Glyph, Picture
 from training.sight import Sight, edit_distance, half_rows, sight_of
-from training.state import import_tower, new_trainee
 
 torch.set_num_threads(1)
-TOWER = Path(__file__).parents[2] / "training/tower.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -71,14 +66,3 @@ def test_only_half_rows_that_a_line_surely_stands_in_are_judged(
     picture = Picture(blank, glyphs, Facts(("aaaaaaaa",)), "line")
 
     assert sight_of(cast("Any", _Names(named)), picture) == sight
-
-
-def test_the_tower_that_waits_for_its_language_model_sees_what_is_printed() -> None:
-    trainee = new_trainee(seed=1)
-    import_tower(trainee, TOWER)
-    rng, book = random.Random(3), training_book()
-
-    seen = [sight_of(trainee, draw_line(rng, book, 20)) for _ in range(20)]
-
-    assert sum(s.num_printed for s in seen) > 60
-    assert sum(s.num_wrong for s in seen) < 0.15 * sum(s.num_printed for s in seen)
