@@ -139,6 +139,9 @@ class PatchMerger(nn.Module):
         self.linear_fc1 = nn.Linear(self.cell_size, self.cell_size)
         self.linear_fc2 = nn.Linear(self.cell_size, config.out_hidden_size)
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear_fc2(self.join(x))
+
     def join(self, x: torch.Tensor) -> torch.Tensor:
         """[patches, hidden] to [merged cells, cell size], which `linear_fc2` then projects."""
         cells = self.norm(x).view(-1, self.cell_size)
@@ -174,14 +177,17 @@ class VisionTower(nn.Module):
 
     def forward(self, patches: torch.Tensor, grids: list[Grid]) -> torch.Tensor:
         """[patches, patch values] in merge-block order to [merged cells, out hidden]."""
-        return self.merger.linear_fc2(self.look(patches, grids))
+        return self.merger(self._see(patches, grids))
 
     def look(self, patches: torch.Tensor, grids: list[Grid]) -> torch.Tensor:
         """All but the last projection: what of a tower stays as it is while a model learns it."""
+        return self.merger.join(self._see(patches, grids))
+
+    def _see(self, patches: torch.Tensor, grids: list[Grid]) -> torch.Tensor:
         x = self.embed_patches(patches, grids)
         cos, sin = self.rotary(grids, x.device)
         sizes = [h * w for t, h, w in grids for _ in range(t)]
         runs = [(size, len(list(group))) for size, group in itertools.groupby(sizes)]
         for block in self.blocks:
             x = block(x, cos, sin, runs)
-        return self.merger.join(x)
+        return x
