@@ -26,7 +26,7 @@ help:
 	@echo "make chaos       five peers under load, killed, halted and restarted for 2 x 5 minutes"
 	@echo "make bench-fleet measure the fleet in virtual time and on this machine (half an hour)"
 	@echo "make bench-cpu   measure cortex beside other engines on this machine's CPU (an hour or two)"
-	@echo "make bench-api   measure the API beside LiteLLM and plain proxies (seven minutes)"
+	@echo "make bench-api   measure the API beside LiteLLM and plain proxies (some minutes)"
 	@echo "make clean       remove .venv"
 
 demo: $(INSTALLED)

@@ -32,7 +32,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def load_average() -> float:
-    """Of the last minute: what else the machine did."""
+    """Of the last minute: what the machine did, whoever asks for it included."""
     return os.getloadavg()[0]
 
 

@@ -19,17 +19,14 @@ import torch
 from torch import nn
 
 from cortex.engine.models.qwen3_5_vision import VisionTower
-from training.batches import TowerBatch, tower_batch
-from training.document_questions import KINDS
-from training.drawing import draw_document, draw_page, training_book
-from training.nano import CELL_PIXELS, MAX_PIXELS
+from training.batches import TowerBatch
+from training.drawing import training_book
+from training.recipe import Stage, page_batch
 from training.state import export_weights, import_tower, import_weights, new_trainee
 
 _SEED = 99
-_NUM_BATCHES = 150
-_PAGES_AT_ONCE = 4
-_MAX_CELLS = 300
-_DOCUMENTS = 0.75
+# Documents of every kind and dense pages, four at a time.
+_PAGES = Stage("tower", 150, 4, peak_lr=0.0, decay_share=1.0, documents=0.75, max_cells=300)
 # Of the mean square of what the projection takes: up to 0.1 it does as well.
 _RIDGE = 1e-4
 _HELD_OUT_EVERY = 10
@@ -77,16 +74,9 @@ def fit(old: VisionTower, new: VisionTower, pages: Iterator[TowerBatch]) -> Fit:
 
 
 def batches() -> Iterator[TowerBatch]:
-    """Documents of every kind and dense pages, the same each time."""
+    """The same each time."""
     rng, book = random.Random(_SEED), training_book()
-    for _ in range(_NUM_BATCHES):
-        pages = [
-            draw_document(rng, book, rng.choice(KINDS), _MAX_CELLS)
-            if rng.random() < _DOCUMENTS
-            else draw_page(rng, book)
-            for _ in range(_PAGES_AT_ONCE)
-        ]
-        yield tower_batch(pages, _MAX_CELLS * CELL_PIXELS**2)
+    return (page_batch(rng, book, _PAGES) for _ in range(_PAGES.steps))
 
 
 def main() -> None:
@@ -104,7 +94,7 @@ def main() -> None:
     assert old is not None and new is not None
     fitted = fit(old, new, batches())
     new.merger.linear_fc2 = fitted.projection
-    export_weights(after.model, args.out, MAX_PIXELS)
+    export_weights(after.model, args.out)
     print(
         f"unexplained of what the tower said before: {100 * fitted.unexplained:.1f} %, "
         f"with its own projection {100 * fitted.unexplained_before:.1f} %; weights in {args.out}"

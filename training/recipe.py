@@ -22,6 +22,7 @@ from training.batches import (
 )
 from training.document_questions import KINDS, Asker
 from training.drawing import draw_document, draw_page, training_book
+from training.drawing.book import Book
 from training.drawing.types import Picture, Sample
 from training.nano import CELL_PIXELS, MAX_PIXELS
 from training.questions import sample, transcript_sample
@@ -102,6 +103,18 @@ class Recipe:
         return min(1.0, step_in_stage / max(1.0, stage.steps * self.curriculum_share))
 
 
+def page_batch(rng: random.Random, book: Book, stage: Stage) -> TowerBatch:
+    """Pages as a tower is shown them in this stage."""
+    pages = [_page(rng, book, stage) for _ in range(stage.samples)]
+    return tower_batch(pages, stage.max_pixels)
+
+
+def _page(rng: random.Random, book: Book, stage: Stage) -> Picture:
+    if stage.documents and rng.random() < stage.documents:
+        return draw_document(rng, book, rng.choice(KINDS), stage.max_cells)
+    return draw_page(rng, book)
+
+
 class MakeBatch:
     """The batch of an index: pages for the tower, questions after. Lives in a worker process.
 
@@ -118,19 +131,13 @@ class MakeBatch:
         # A worker draws a few batches ahead: past the end it repeats the last stage.
         stage, step = self._recipe.at(min(index, self._recipe.steps - 1))
         if stage.name in ("head", "tower"):
-            pages = [self._page(rng, stage) for _ in range(stage.samples)]
-            return tower_batch(pages, stage.max_pixels)
+            return page_batch(rng, self._book, stage)
         level = self._recipe.level(stage, step)
         samples = [self._sample(rng, stage, level) for _ in range(stage.samples)]
         batches = reading_batches(samples, self._recipe.rows_per_batch, stage.max_pixels)
         if self._tower and not stage.tower_learns:
             return [seen_through(self._tower, batch) for batch in batches]
         return batches
-
-    def _page(self, rng: random.Random, stage: Stage) -> Picture:
-        if stage.documents and rng.random() < stage.documents:
-            return draw_document(rng, self._book, rng.choice(KINDS), stage.max_cells)
-        return draw_page(rng, self._book)
 
     def _sample(self, rng: random.Random, stage: Stage, level: float) -> Sample:
         # No roll where there are no documents: older recipes draw their pictures in the same order.

@@ -43,7 +43,6 @@ from training.state import (
     Trainee,
     export_tower,
     export_weights,
-    import_tower,
     import_weights,
     load_state,
     new_optimisers,
@@ -117,8 +116,6 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     trainee = new_trainee(recipe.seed)
     if args.start_from:
         import_weights(trainee.model, args.start_from)
-    if args.tower_from:
-        import_tower(trainee, args.tower_from)
     trainee.to(device)
     optimisers = new_optimisers(trainee)
     watch = Watch(trainee.model.language_model)
@@ -256,9 +253,6 @@ def main() -> None:
     parser.add_argument("--export", type=Path, help="write the weights there when stopping")
     parser.add_argument("--export-tower", type=Path, help="write the tower and its head there too")
     parser.add_argument("--start-from", type=Path, help="weights, where --state holds none")
-    parser.add_argument(
-        "--tower-from", type=Path, help="another tower for them, as --export-tower wrote it"
-    )
     parser.add_argument("--first-step", type=int, default=0, help="where to start without a state")
     parser.add_argument(
         "--new-recipe", action="store_true", help="go on from a state that another recipe made"

@@ -218,7 +218,8 @@ def _check_other(manager: Manager, what: What, planned: Service) -> None:
 
 def _put(manager: Manager, planned: Service, text: str) -> None:
     from ..errors import ServiceProblem
-    from ..service.accounts import find_user, make_folder
+    from ..service.accounts import find_user
+    from ..service.folders import make_folder
     from ..service.planning import is_given_by_systemd, own_program
 
     manager.must_answer()
@@ -249,8 +250,9 @@ def _put(manager: Manager, planned: Service, text: str) -> None:
 
 def _tell_what_next(what: What, planned: Service) -> None:
     from ..output import standard_output
-    from ..service.accounts import find_user, may_write
+    from ..service.accounts import find_user
     from ..service.planning import is_given_by_systemd, key_command
+    from ..service.reach import may_write
 
     output = standard_output()
     name = planned.name

@@ -20,8 +20,8 @@ from ..config import Invocation, peer_config, set_variables, visible_gpus
 from ..errors import ServiceProblem, UsageProblem
 from ..first_key import has_first_key
 from ..settings.origins import Option
-from .accounts import data_home_of, find_user, hub_home_of, may_write
-from .reach import check_reach, is_credential, is_to_be_read
+from .accounts import data_home_of, find_user, hub_home_of
+from .reach import check_reach, is_credential, is_to_be_read, may_write
 from .unit import Service
 
 What = Literal["peer", "gateway"]

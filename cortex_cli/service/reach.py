@@ -1,10 +1,11 @@
-"""What a user that systemd makes up may reach."""
+"""What the user of a service may reach, who may be one that systemd makes up."""
 
 from __future__ import annotations
 
 import os
 import stat
 from pathlib import Path
+from pwd import struct_passwd
 
 from ..errors import ServiceProblem
 
@@ -12,8 +13,17 @@ from ..errors import ServiceProblem
 _CREDENTIALS_DIR = Path("/run/credentials")
 
 
+def may_write(user: struct_passwd | None, folder: Path) -> bool:
+    """Whether they, or one that systemd makes up, may keep files there and walk to it, as far as
+    there are folders. Where a list of access says more than the mode does, they are taken to.
+    """
+    there = [one for one in (folder, *folder.parents) if os.path.isdir(one)]
+    needed = [stat.S_IWOTH | stat.S_IXOTH if one == folder else stat.S_IXOTH for one in there]
+    return all(_may(user, one, bits) for one, bits in zip(there, needed, strict=True))
+
+
 def check_reach(path: Path) -> None:
-    """Raises ServiceProblem where such a user may not walk to it."""
+    """Raises ServiceProblem where one that systemd makes up may not walk to it."""
     for folder in path.parents:
         if os.path.isdir(folder) and not folder.stat().st_mode & stat.S_IXOTH:
             raise ServiceProblem(
@@ -37,3 +47,26 @@ def is_to_be_read(key_file: Path) -> bool:
 
 def is_credential(path: Path) -> bool:
     return path.is_relative_to(_CREDENTIALS_DIR)
+
+
+def _may(user: struct_passwd | None, folder: Path, bits: int) -> bool:
+    """`bits` are those of others."""
+    found = os.stat(folder)
+    if _has_list_of_access(folder):
+        return True
+    if user is None:
+        return found.st_mode & bits == bits
+    if user.pw_uid == 0:
+        return True
+    if found.st_uid == user.pw_uid:
+        bits <<= 6
+    elif found.st_gid in os.getgrouplist(user.pw_name, user.pw_gid):
+        bits <<= 3
+    return found.st_mode & bits == bits
+
+
+def _has_list_of_access(folder: Path) -> bool:
+    try:
+        return "system.posix_acl_access" in os.listxattr(folder)
+    except OSError:  # not every file system has them
+        return False

@@ -1,4 +1,5 @@
-"""What other programs take of this machine's memory, seen as long as a peer runs.
+"""What other programs take of this machine's memory, and what its GPUs tell of themselves: seen as
+long as a peer runs.
 
 What goes for it is decided in `placement/leaving.py`.
 """

@@ -166,11 +166,11 @@ class RequestMeter:
             case Finished():
                 self._finished(event)
                 if self._num_open == 0:
-                    self._tally.stays.answered(self._clock(), self._clock() - self._began_s)
+                    self._tally.stays.answered(*self._stay())
             case Vector():
                 self._has_read(self._clock())
                 self._finished(Finished("stop", Usage(event.prompt_tokens, 0)))
-                self._tally.stays.turned_into_vector(self._clock(), self._clock() - self._began_s)
+                self._tally.stays.turned_into_vector(*self._stay())
             case _:
                 pass
 
@@ -197,6 +197,11 @@ class RequestMeter:
         """Whether the engine has read of the prompt at least."""
         return bool(self._paces) or (self._is_accepted and self._waits_since_s is None)
 
+    def _stay(self) -> tuple[float, float]:
+        """The time now, and how long it has been here."""
+        now_s = self._clock()
+        return now_s, now_s - self._began_s
+
     def __enter__(self) -> Self:
         self._tally.num_live += self._num_choices
         return self
@@ -217,7 +222,7 @@ class RequestMeter:
                 self._recent.add(self._clock(), "errors")
             if ending == "cancelled" and self._has_begun:
                 # Who leaves makes room as who has been answered, and long answers are left most.
-                self._tally.stays.answered(self._clock(), self._clock() - self._began_s)
+                self._tally.stays.answered(*self._stay())
 
     def _ending(self, error: BaseException | None) -> Ending:
         if error is None or isinstance(error, GeneratorExit | asyncio.CancelledError):

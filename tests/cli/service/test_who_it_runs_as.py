@@ -19,7 +19,8 @@ import pytest
 from cortex.cli.config import read_environment
 from cortex.cli.errors import ServiceProblem
 from cortex.cli.service import planning, unit
-from cortex.cli.service.accounts import find_user, make_folder
+from cortex.cli.service.accounts import find_user
+from cortex.cli.service.folders import make_folder
 from cortex.cli.service.unit import Service, read_unit, unit_text
 from cortex.peer.config import PeerConfig
 from cortex.peer.locations import Locations

@@ -24,13 +24,18 @@ from cortex.tui.widgets.message import MessageField
 from tests.tui.screens.talking import WHOLE, Chat, FakePeer, write
 
 
+async def offer(pilot: Pilot[None], eyes: Any, picture: Path) -> None:
+    """Paste its name, and wait until it is known what it costs."""
+    pilot.app.post_message(Paste(str(picture)))
+    await eyes.until(pilot, lambda: "64 tokens" in eyes.screen(pilot))
+
+
 async def test_enter_twice_at_once_attaches_a_picture_once(
     chat: Chat, peer: FakePeer, eyes: Any, checkout: Path
 ) -> None:
     picture = checkout / "tests" / "golden" / "images" / "square_96.png"
     async with chat() as pilot:
-        pilot.app.post_message(Paste(str(picture)))
-        await eyes.until(pilot, lambda: "64 tokens" in eyes.screen(pilot))
+        await offer(pilot, eyes, picture)
         for _ in range(2):
             pilot.app.simulate_key("enter")
         await eyes.until(pilot, lambda: "[square_96.png" in eyes.screen(pilot))
@@ -106,8 +111,7 @@ async def test_a_picture_that_was_refused_is_let_go_of(
 ) -> None:
     picture = checkout / "tests" / "golden" / "images" / "square_96.png"
     async with chat() as pilot:
-        pilot.app.post_message(Paste(str(picture)))
-        await eyes.until(pilot, lambda: "64 tokens" in eyes.screen(pilot))
+        await offer(pilot, eyes, picture)
         await pilot.press("enter")
         await write(pilot, "what is it?")
         peer.give(VisionUnsupported("qwen3.6-27b cannot read images"))
@@ -204,8 +208,7 @@ async def test_where_earlier_pictures_are_refused_it_is_said_once_how_to_go_on(
 ) -> None:
     picture = checkout / "tests" / "golden" / "images" / "square_96.png"
     async with chat() as pilot:
-        pilot.app.post_message(Paste(str(picture)))
-        await eyes.until(pilot, lambda: "64 tokens" in eyes.screen(pilot))
+        await offer(pilot, eyes, picture)
         await pilot.press("enter")
         await write(pilot, "what is it?")
         peer.give(*WHOLE)
