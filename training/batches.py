@@ -62,15 +62,23 @@ class TowerBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class LookedAt:
+    """Pictures as a tower that is held still has seen them: what its last projection takes of each
+    cell, bf16 [cells, values], and what the cells show."""
+
+    cells: torch.Tensor
+    targets: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingBatch:
     """Rows of one length class, padded on the right.
 
     token_ids, labels [batch, tokens] (labels are IGNORED but on the answer and its end);
-    positions [3, batch, tokens]. `pictures` is None where no row has one, a tensor where a tower
-    that is held still has looked at them already: what its last projection takes of each cell.
+    positions [3, batch, tokens]. `pictures` is None where no row has one.
     """
 
-    pictures: TowerBatch | torch.Tensor | None
+    pictures: TowerBatch | LookedAt | None
     token_ids: torch.Tensor
     labels: torch.Tensor
     positions: torch.Tensor
@@ -197,10 +205,12 @@ def _reading_batch(rows: Sequence[_Row]) -> ReadingBatch:
 
 def seen_through(tower: VisionTower, batch: ReadingBatch) -> ReadingBatch:
     """The batch with what a tower that is held still sees in its pictures in place of them."""
-    if not isinstance(batch.pictures, TowerBatch):
+    pictures = batch.pictures
+    if not isinstance(pictures, TowerBatch):
         return batch
     with torch.no_grad(), torch.autocast(batch.token_ids.device.type, torch.bfloat16):
-        return replace(batch, pictures=tower.look(batch.pictures.patches, batch.pictures.grids))
+        cells = tower.look(pictures.patches, pictures.grids)
+    return replace(batch, pictures=LookedAt(cells, pictures.targets))
 
 
 class BatchStream(IterableDataset[Any]):
@@ -224,7 +234,7 @@ def to_device(value: Any, device: torch.device) -> Any:
     """A batch with its tensors on a device."""
     if isinstance(value, torch.Tensor):
         return value.to(device, non_blocking=True)
-    if isinstance(value, TowerBatch | ReadingBatch | Pointed | Points):
+    if isinstance(value, TowerBatch | LookedAt | ReadingBatch | Pointed | Points):
         moved = {f.name: to_device(getattr(value, f.name), device) for f in fields(value)}
         return type(value)(**moved)
     return value

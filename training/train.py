@@ -2,8 +2,8 @@
 
 The tower alone learns to name the characters of each cell on dense pages (on weights that have
 learnt before, a new head first learns to name what they see); then the language model learns to
-read them out and to answer, the tower held still but for its last projection; then both together,
-with the tower's own task kept on. The curve goes to curve.csv beside the state.
+read them out and to answer, the tower held still but for its last projection; then both together.
+The tower's own task is kept on throughout. The curve goes to curve.csv beside the state.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from training.batches import (
     IGNORED,
     BatchStream,
+    LookedAt,
     ReadingBatch,
     TowerBatch,
     seen_through,
@@ -52,14 +53,20 @@ from training.state import (
 
 
 def tower_loss(
-    trainee: Trainee, batch: TowerBatch, *, with_tower: bool
+    trainee: Trainee, batch: TowerBatch | LookedAt, *, with_tower: bool
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Cell rows [cells, hidden], the loss of naming their characters, and the accuracy.
 
-    Without the tower only the head that names them learns.
+    Without the tower only the head that names them learns. Of a tower that has looked at the
+    pictures already it is the last projection.
     """
     with torch.set_grad_enabled(with_tower):
-        cells = trainee.model.encode_images(batch.patches, batch.grids)
+        if isinstance(batch, LookedAt):
+            tower = trainee.model.visual
+            assert tower is not None
+            cells = tower.merger.linear_fc2(batch.cells)
+        else:
+            cells = trainee.model.encode_images(batch.patches, batch.grids)
     logits = trainee.cell_reader(cells)
     return cells, cell_loss(logits, batch.targets), cell_accuracy(logits, batch.targets)
 
@@ -72,24 +79,16 @@ def reading_loss(
     cell_weight: float,
     pointing_weight: float,
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Cross-entropy of the answers plus the shares of pointing and of the tower, and what to log.
-
-    Of a tower that has looked at the pictures already only the last projection learns.
-    """
+    """Cross-entropy of the answers plus the shares of pointing and of the tower; what to log."""
     model = trainee.model
-    tower = model.visual
-    assert tower is not None
     embeddings = model.embed(batch.token_ids)
     metrics: dict[str, float] = {}
     extra = embeddings.new_zeros(())
     if batch.pictures is not None:
-        if isinstance(batch.pictures, TowerBatch):
-            cells, extra, metrics["cell_accuracy"] = tower_loss(
-                trainee, batch.pictures, with_tower=True
-            )
-            metrics["cell_loss"] = extra.item()
-        else:
-            cells = tower.merger.linear_fc2(batch.pictures)
+        cells, extra, metrics["cell_accuracy"] = tower_loss(
+            trainee, batch.pictures, with_tower=True
+        )
+        metrics["cell_loss"] = extra.item()
         pads = (batch.token_ids == token_id("<|image_pad|>"))[..., None]
         embeddings = embeddings.masked_scatter(pads, cells.to(embeddings.dtype))
     hidden = model(embeddings, batch.positions)

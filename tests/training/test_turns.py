@@ -49,7 +49,7 @@ def test_what_is_left_out_of_a_label_is_absent_and_lines_are_counted_from_one(bo
     rng = random.Random(3)
     numbered = {f"{w.replace('{0}', '1')}": "" for w in DOCUMENT_WORDINGS["line"]}
     absent = lines = 0
-    for _ in range(60):
+    for _ in range(120):
         label = label_sample(rng, book, "price")
         assert label.picture is not None
         for question, answer in _turns(in_turns(rng, book, label)):

@@ -19,6 +19,7 @@ from .layouts import Layouts
 from .layouts_evaluation import EVALUATION_LAYOUTS
 from .layouts_training import TRAINING_LAYOUTS
 from .made_up import Lists, add_made_up
+from .made_up_layouts import add_made_up_documents, add_made_up_layouts
 from .printed import Scraps
 
 WORDS_FOLDER = Path(__file__).parent.parent / "words"
@@ -68,10 +69,14 @@ class Book:
 
 
 def training_book() -> Book:
-    """What training draws from: its lists with made-up words, the same ones every time."""
+    """What training draws from: its lists and layouts with ones made up beside them, the same every
+    time."""
     apart = [entry for entries in _lists("evaluation").values() for entry in entries]
     lists = add_made_up(random.Random(_MADE_UP_SEED), _lists("training"), apart)
-    return _book("training", lists, TRAINING_LAYOUTS, TRAINING_DOCUMENTS)
+    rng = random.Random(_MADE_UP_SEED)
+    layouts = add_made_up_layouts(rng, TRAINING_LAYOUTS, EVALUATION_LAYOUTS)
+    documents = add_made_up_documents(rng, TRAINING_DOCUMENTS, EVALUATION_DOCUMENTS)
+    return _book("training", lists, layouts, documents)
 
 
 def evaluation_book() -> Book:

@@ -17,14 +17,14 @@ TRAINING_DOCUMENTS = (
     DocumentLayout(
         "invoice-banner", "invoice", ("banner", "space", "to|pairs", "space", "items", "totals"),
         _NUMBERS + _WORDS, optional=("to|pairs",), pairs="column", bold_keys=True, table="head",
-        total_labels=("Amount due", "Balance due"), tax_labels=("Sales tax {rate}%",),
+        total_labels=("Amount due", "Balance due", "Please pay"), tax_labels=("Sales tax {rate}%",),
         to_labels=("Bill to:", "Sold to:"), line_gap=1.35,
     ),
     DocumentLayout(
         "invoice-centred", "invoice",
         ("sender", "rule", "title", "pairs", "to", "items", "totals", "rule", "thanks"),
         _WORDS, optional=("to", "thanks", "pairs"), heading="centre", heading_scale=1.5,
-        pairs="edges", table="grid", total_labels=("Invoice total", "To pay"),
+        pairs="edges", table="grid", total_labels=("Invoice total", "To pay", "Final amount"),
         moneys=(EURO_AFTER, PLAIN), to_labels=("For", "Customer"), line_gap=1.25,
     ),
     DocumentLayout(
@@ -68,13 +68,15 @@ TRAINING_DOCUMENTS = (
     DocumentLayout(
         "letter-block", "letter",
         ("sender", "space", "date", "space", "title", "greeting", "body", "closing"),
-        _WORDS, optional=("title",), heading_scale=1.0, greetings=("Dear {name},",),
-        closings=("Yours sincerely,", "Kind regards,"), line_gap=1.3,
+        _WORDS, optional=("title",), heading_scale=1.0,
+        greetings=("Dear {name},", "Dear {name}", "Attention: {name}"),
+        closings=("Yours sincerely,", "Kind regards,", "Yours faithfully"), line_gap=1.3,
     ),
     DocumentLayout(
         "letter-right", "letter", ("to|date", "space", "pairs", "space", "greeting", "body",
         "closing"), _WORDS + _NUMBERS, optional=("pairs",), to_labels=("",),
-        greetings=("Hello {name},",), closings=("Best wishes,", "With best regards,"), line_gap=1.4,
+        greetings=("Hello {name},", "Hi {name}!", "{name},", "Good morning {name},"),
+        closings=("Best wishes,", "With best regards,", "See you soon,"), line_gap=1.4,
     ),
     DocumentLayout(
         "letter-columns", "letter", ("banner", "space", "body|body", "rule", "sender"), _WORDS,
@@ -119,16 +121,16 @@ TRAINING_DOCUMENTS = (
     ),
     DocumentLayout(
         "shell", "terminal", ("commands",), _NUMBERS, families=_MONO,
-        prompts=("$", "user:~$", ">"), line_gap=1.25,
+        prompts=("$", "user:~$", ">", "[dev] $", "lab:~/work>"), line_gap=1.25,
     ),
     DocumentLayout(
         "shell-window", "terminal", ("banner", "space", "commands", "table", "commands"), _NUMBERS,
         optional=("table",), families=_MONO, heading="centre", heading_scale=1.0, window=True,
-        prompts=("#", "root@box:/#"), line_gap=1.2,
+        prompts=("#", "root@box:/#", "anna@mill:~$", "C:\\>"), line_gap=1.2,
     ),
     DocumentLayout(
         "shell-report", "terminal", ("commands", "pairs", "commands"), _NUMBERS, families=_MONO,
-        prompts=("%", "~ %"),
+        prompts=("%", "~ %", "bash-5$", "->"),
     ),
     DocumentLayout(
         "settings-ticks", "dialog", ("banner", "space", "ticks", "pairs", "buttons"), _NUMBERS,
