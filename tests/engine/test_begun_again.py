@@ -30,7 +30,7 @@ def stages(line: Asked) -> list[Stage]:
 
 
 def answers(model: ServableModel, **prompts: Prompt) -> dict[str, list[int]]:
-    line = played(model, is_exact=True, **prompts)
+    line = played(model, SMALL_CHUNKS, is_exact=True, **prompts)
     line.run()
     return line.answers
 

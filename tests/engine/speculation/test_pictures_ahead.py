@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from cortex.engine.models.base import ServableModel
-from cortex.engine.speculation.paying import Choice
+from cortex.engine.speculation.paying import Choice, Offer, Prices
 from tests.engine.asking import golden_case, opened
 
 
@@ -28,6 +28,10 @@ class Knowing:
         return [self._whole[i] + (i % 3 == 0) for i in places]
 
 
+def every_guess(offers: list[Offer], prices: Prices, most: int) -> list[Choice]:
+    return [Choice(offers[0].looked_up.num_guesses)]
+
+
 @pytest.mark.parametrize("name", ["two_images", "multiturn_image"])
 def test_golden_answers_about_pictures_stay_golden(
     golden_model: ServableModel, golden: Path, name: str
@@ -36,7 +40,7 @@ def test_golden_answers_about_pictures_stay_golden(
     asked = opened(
         golden_model, store_bytes=0,
         make_drafter=lambda: Knowing([*prompt.token_ids, *greedy_ids]),
-        choose_guesses=lambda offers, prices, most: [Choice(offers[0].looked_up.num_guesses)],
+        choose_guesses=every_guess,
     )  # fmt: skip
 
     assert asked.answer(msgspec.structs.replace(prompt, max_tokens=len(greedy_ids))) == greedy_ids
