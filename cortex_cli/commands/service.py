@@ -22,7 +22,11 @@ service = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 System = Annotated[
     bool,
-    typer.Option("--system", help="The whole machine's, from its start. Otherwise your own."),
+    typer.Option(
+        "--system",
+        help="The whole machine's, from its start. Otherwise your own.",
+        show_envvar=False,
+    ),
 ]
 Whose = Annotated[
     str,
@@ -61,11 +65,11 @@ def install(
             metavar="USER",
             help="With --system: as this user, with the models of that home. Otherwise as one that"
             " systemd makes up.",
-            show_default=False,
+            show_envvar=False,
         ),
     ] = None,
     print_only: Annotated[
-        bool, typer.Option("--print", help="Print the unit, and change nothing.")
+        bool, typer.Option("--print", help="Print the unit, and change nothing.", show_envvar=False)
     ] = False,
 ) -> None:
     """Write a systemd unit for a peer or a gateway, and start it; again, to change it.
