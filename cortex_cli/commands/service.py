@@ -88,7 +88,7 @@ def install(
     from ..errors import UsageProblem
     from ..output import standard_output
     from ..service.planning import SYSTEM_SETTINGS_DIRS, unread_settings
-    from ..service.unit import unit_text
+    from ..service.renewing import signed_unit
 
     if run_as is not None and not system:
         raise UsageProblem("--run-as is for --system: your own services run as you.")
@@ -97,7 +97,7 @@ def install(
     if system:
         invocation.settings_dirs = SYSTEM_SETTINGS_DIRS
     what, planned = _planned(context, invocation, run_as, is_system=system)
-    text = unit_text(planned)
+    text = signed_unit(what, planned)
     if unread := unread_settings(found, invocation.settings.file):
         standard_error(invocation).line(unread)
     for name in planned.left_out:
