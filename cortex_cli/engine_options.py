@@ -71,6 +71,7 @@ Memory = Annotated[
         metavar="SIZE",
         parser=parse_size,
         help="What the engine may use of its device's memory, such as 8GiB. Otherwise most of it.",
+        show_default=False,  # a file's would be told in bytes
     ),
 ]
 Threads = Annotated[

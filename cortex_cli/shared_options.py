@@ -44,7 +44,9 @@ def share(command: Any, name: str) -> None:
 
 
 def name_variables(command: Any) -> None:
-    """Every option can be set in the environment too, but those that show that they cannot."""
+    """Every option can be set in the environment too, but those that say
+    `show_envvar=False`.
+    """
     for option in command.params:
         if option.param_type_name == "option" and option.show_envvar:
             long = next(one for one in option.opts if one.startswith("--"))

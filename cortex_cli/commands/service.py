@@ -121,7 +121,7 @@ def status(what: Whose = "peer", system: System = False, as_json: Json = False) 
       cortex service status
       cortex service status gateway --system --json
 
-    Where this release would write its unit in another way it says what does.
+    Where this release has another layout for its unit it says what writes it anew.
     """
     from ..output import standard_output
     from ..service.planning import split

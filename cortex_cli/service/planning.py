@@ -37,7 +37,10 @@ DESCRIPTIONS: Mapping[What, str] = {
 }
 # What a service runs, before the word that says which of them it is and its options.
 # -P: a file in the folder where it runs is no module of ours.
-PROGRAM = (sys.executable, "-P", "-m", "cortex.cli")
+COMMAND = (sys.executable, "-P", "-m", "cortex.cli")
+# One more wherever a release gives a service another folder or variable than the one before it:
+# by this alone its older units, which lack that, are known.
+GIVEN = 1
 # Where a user's programs keep things, wherever that user's manager was started.
 _CARRIED = (
     *("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
@@ -78,7 +81,7 @@ def system_service(
     return Service(
         NAMES[what],
         DESCRIPTIONS[what],
-        [*PROGRAM, what, *_words(options)],
+        [*COMMAND, what, *_words(options)],
         _drain_s(options, invocation),
         is_system=True,
         run_as=run_as,
@@ -103,7 +106,7 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
     return Service(
         NAMES[what],
         DESCRIPTIONS[what],
-        [*PROGRAM, what, *words],
+        [*COMMAND, what, *words],
         _drain_s(options, invocation),
         working_dir=locations.state_dir.absolute(),
         writes=[one.absolute() for one in folders if one is not None] + _folders_kept(options),
@@ -114,7 +117,7 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
 
 def _program_files() -> list[Path]:
     """What the service has to see of this installation."""
-    program = Path(sys.executable)
+    program = Path(COMMAND[0])
     return [program, program.resolve(), Path(__file__).resolve()]
 
 
@@ -137,7 +140,7 @@ def is_given_by_systemd(path: Path) -> bool:
 
 def own_program() -> str:
     """The command as sudo finds it too, which has a PATH of its own."""
-    script = Path(sys.executable).with_name("cortex")
+    script = Path(COMMAND[0]).with_name("cortex")
     return shlex.quote(str(script)) if script.exists() else "cortex"
 
 

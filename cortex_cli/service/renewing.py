@@ -1,4 +1,4 @@
-"""What a unit says of what wrote it, and whether this release would write it in another way.
+"""What a unit says of what wrote it, and whether this release has another layout for it.
 
 The words that it was installed with stand in it: the shell that looks at it may have other proxies,
 variables and settings than the one that installed it, which is no reason to write it again.
@@ -16,7 +16,7 @@ from pwd import struct_passwd
 
 from cortex.peer.doctor.findings import Finding, warn
 
-from .planning import DESCRIPTIONS, NAMES, PROGRAM, What, own_program, places_of
+from .planning import COMMAND, DESCRIPTIONS, GIVEN, NAMES, What, own_program, places_of
 from .systemctl import Manager
 from .unit import Service, command_line, unit_text
 
@@ -30,23 +30,23 @@ def signed_unit(what: What, service: Service) -> str:
     layout = _layout(what, is_system=service.is_system)
     scope = ["--system"] if service.is_system else []
     user = [] if service.run_as is None else ["--run-as", service.run_as]
-    words = shlex.join([*scope, *user, *service.command[len(PROGRAM) :]]).translate(_LINE_ENDS)
+    words = shlex.join([*scope, *user, *service.command[len(COMMAND) :]]).translate(_LINE_ENDS)
     return f"# Layout {layout}, installed with: {words}\n{unit_text(service)}"
 
 
 def renewal(manager: Manager, what: What) -> str:
-    """What to type where it would be written in another way. Nothing where there is none, or one
-    that starts another installation of cortex, or something else.
+    """What to type where this release has another layout for it. Nothing where there is none, or
+    one that starts another installation of cortex or something else, or that says no layout.
     """
     try:
         text = manager.unit_file(NAMES[what]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
-    scope = "--system " if manager.is_system else ""
-    told = "an earlier release wrote it: its ExecStart=, and User= if any, tell with what"
     written = _WRITTEN.search(text)
-    layout, words = written.groups() if written else ("", f"{scope}{what} … ({told})")
-    if not _starts_own(text, what) or layout == _layout(what, is_system=manager.is_system):
+    if written is None or not _starts_own(text, what):
+        return ""
+    layout, words = written.groups()
+    if layout == _layout(what, is_system=manager.is_system):
         return ""
     by = f"sudo {own_program()}" if manager.is_system else "cortex"
     return f"{by} service install {words}"
@@ -57,32 +57,33 @@ def judge_units(managers: Iterable[Manager]) -> Iterator[Finding]:
         for what, name in NAMES.items():
             if renew := renewal(manager, what):
                 file = manager.unit_file(name)
-                way = f"this release would write {file} in another way"
+                way = f"this release has another layout for {file}"
                 yield warn("service", f"{way}; own changes go in a drop-in", renew)
 
 
 def _starts_own(text: str, what: What) -> bool:
-    folder = command_line([f"{Path(PROGRAM[0]).parent}/"]).removesuffix('"')
+    folder = command_line([f"{Path(COMMAND[0]).parent}/"]).removesuffix('"')
     own = rf"^ExecStart={re.escape(folder)}[^/\n]* -m cortex\.cli {what}\b"
     return re.search(own, text, re.MULTILINE) is not None
 
 
 def _layout(what: What, *, is_system: bool) -> str:
     """The same for all such units of a release, wherever and with whatever they were installed: it
-    is of two that hold every line that one may.
+    is of two that hold every kind of line that one may. Of the values that planning puts there it
+    knows no more than a number.
     """
     home = Path("/home/somebody")
     somebody = struct_passwd(("somebody", "x", 1, 1, "", str(home), "/bin/sh"))
     own = Service(
         NAMES[what],
         DESCRIPTIONS[what],
-        [*PROGRAM[1:], what],
+        [*COMMAND[1:], what],
         30.0,
         is_system=is_system,
-        working_dir=Path("/srv"),
-        writes=[Path("/srv")],
+        working_dir=Path("/"),  # in nobody's home, wherever the links of this machine lead
+        writes=[Path("/")],
         environment=places_of(what, somebody),
     )
     somebodys = replace(own, run_as=somebody.pw_name, reads=[home])
-    texts = unit_text(own) + unit_text(somebodys)
+    texts = f"{GIVEN}\n{unit_text(own)}{unit_text(somebodys)}"
     return hashlib.sha256(texts.encode()).hexdigest()[:12]

@@ -197,8 +197,8 @@ def _quoted(word: str) -> str:
     specified = _specified(word)
     if _PLAIN.fullmatch(word):
         return specified
-    escaped = specified.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    escaped = specified.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r") + '"'
 
 
 def _specified(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -27,6 +28,8 @@ from cortex.cli.service.wording import lines, told
 
 Run = Callable[..., tuple[int, str, str]]
 AS_ME = ("--system", "--run-as", "me")
+ROOT = Path("/")
+HEAD = "# Layout 0, installed with: peer\n"  # of another release
 
 HAS_SYSTEMD = shutil.which("systemd-analyze") is not None
 needs_systemd = pytest.mark.skipif(not HAS_SYSTEMD, reason="systemd-analyze is not installed")
@@ -135,14 +138,14 @@ def test_a_program_that_others_cannot_reach_is_no_service_of_a_made_up_user(
 
 
 def test_words_reach_the_service_as_they_are() -> None:
-    words = ["/bin/x", 'a "b"', "50%", "$HOME", "back\\slash", ""]
+    words = ["/bin/x", 'a "b"', "50%", "$HOME", "back\\slash", "a\r\nb", ""]
     text = unit_text(Service("x.service", "x", words, 30.0))
-    assert r'ExecStart=/bin/x "a \"b\"" "50%%" "$$HOME" "back\\slash" ""' in text
+    assert r'ExecStart=/bin/x "a \"b\"" "50%%" "$$HOME" "back\\slash" "a\r\nb" ""' in text
 
 
 def test_the_words_of_an_installation_stand_in_one_line_that_a_shell_reads_as_them() -> None:
     words = ["gateway", "--models", "a\n[Service]\r$HOME 'b' \\", "ü%"]
-    text = signed_unit("gateway", Service("x", "x", [*planning.PROGRAM, *words], 30.0))
+    text = signed_unit("gateway", Service("x", "x", [*planning.COMMAND, *words], 30.0))
     first, second = text.splitlines()[:2]
     assert second.startswith("# Written by")
     shown = ["bash", "-c", f"printf '%s|' {first.partition('installed with: ')[2]}"]
@@ -270,6 +273,10 @@ def _home_of(user: struct_passwd) -> Path:
     return Path(user.pw_dir)
 
 
+def _lies_nowhere(path: Path, folders: object) -> bool:
+    return False
+
+
 @pytest.mark.usefixtures("systemd")
 @pytest.mark.parametrize(
     ("scope", "line", "was"),
@@ -277,9 +284,11 @@ def _home_of(user: struct_passwd) -> Path:
         ((), (units, "_HARDENED"), "PrivateTmp=yes\n"),
         (AS_ME, (units, "_HARDENED_SYSTEM"), ""),
         (AS_ME, (planning, "hub_home_of"), _home_of),
+        (AS_ME, (units, "_lies_in"), _lies_nowhere),
+        ((), (renewing, "GIVEN"), 0),
     ],
 )
-def test_unit_of_another_release_is_told_with_the_words_that_write_it_anew(
+def test_unit_of_another_layout_is_told_with_the_words_that_write_it_anew(
     run: Run,
     units_dir: Path,
     tmp_path: Path,
@@ -307,16 +316,16 @@ def test_unit_of_another_release_is_told_with_the_words_that_write_it_anew(
     assert json.loads(run("status", "--json", *scope[:1])[1])["renew"] is None
 
 
-@pytest.mark.usefixtures("systemd")
-@pytest.mark.parametrize("scope", [(), AS_ME])
-def test_a_unit_that_does_not_tell_what_it_was_installed_with_is_one_of_an_earlier_release(
-    run: Run, units_dir: Path, scope: tuple[str, ...]
+def test_a_layout_is_the_same_wherever_the_links_of_a_machine_lead(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert run("install", *scope, "gateway", "--host", "127.0.0.1")[0] == 0
-    unit = units_dir / "cortex-gateway.service"
-    unit.write_text(unit.read_text().partition("\n")[2])
-    shown = run("status", "gateway", *scope[:1])[1]
-    assert " ".join(("service install", *scope[:1], "gateway … (an earlier release wrote")) in shown
+    service = Service("x", "x", [*planning.COMMAND, "peer"], 30.0, is_system=True)
+    here = signed_unit("peer", service)
+    with monkeypatch.context() as all_is_home:
+        all_is_home.setattr(
+            os.path, "realpath", lambda path: str(path) if path == ROOT else "/home"
+        )
+        assert signed_unit("peer", service) == here
 
 
 def test_a_unit_is_known_as_this_installations_wherever_that_lies(
@@ -324,23 +333,31 @@ def test_a_unit_is_known_as_this_installations_wherever_that_lies(
 ) -> None:
     manager = systemctl.Manager(is_system=False, units_dir=tmp_path)
     for folder, other in (("/opt/a", "/opt/a b"), ('/opt/50% "$b\\', "/opt/50%")):
-        started = [f"{folder}/bin/python3", *planning.PROGRAM[1:], "peer"]
-        (tmp_path / "cortex.service").write_text(unit_text(Service("x", "x", started, 30.0)))
+        started = [f"{folder}/bin/python3", *planning.COMMAND[1:], "peer"]
+        written = HEAD + unit_text(Service("x", "x", started, 30.0))
+        (tmp_path / "cortex.service").write_text(written)
+        (tmp_path / "cortex-gateway.service").write_text(written)
         for own in (folder, other):
-            monkeypatch.setattr(renewing, "PROGRAM", (f"{own}/bin/python", *started[1:-1]))
+            monkeypatch.setattr(renewing, "COMMAND", (f"{own}/bin/python", *started[1:-1]))
             assert bool(renewing.renewal(manager, "peer")) == (own == folder)
             assert not renewing.renewal(manager, "gateway")
 
 
 @pytest.mark.usefixtures("systemd")
 @pytest.mark.parametrize(
-    "started", ["/opt/other/bin/python -P -m cortex.cli peer", "/bin/true", ""]
+    ("head", "started"),
+    [
+        (HEAD, "/opt/other/bin/python -P -m cortex.cli peer"),
+        (HEAD, "/bin/true"),
+        (HEAD, ""),
+        ("", f"{sys.executable} -P -m cortex.cli peer --gpu 0"),
+    ],
 )
-def test_unit_that_starts_something_else_is_left_to_whoever_wrote_it(
-    run: Run, units_dir: Path, started: str
+def test_unit_that_another_installation_or_somebody_wrote_is_left_to_whoever_did(
+    run: Run, units_dir: Path, head: str, started: str
 ) -> None:
     units_dir.mkdir(parents=True)
-    (units_dir / "cortex.service").write_text(f"[Service]\nExecStart={started}\n")
+    (units_dir / "cortex.service").write_text(f"{head}[Service]\nExecStart={started}\n")
     code, out, _ = run("status", "--json")
     assert (code, json.loads(out)["renew"]) == (0, None)
 
@@ -421,7 +438,7 @@ def test_who_is_to_use_sudo_is_told_the_whole_path(
 ) -> None:
     program = tmp_path / "bin" / "cortex"
     program.touch()
-    monkeypatch.setattr(sys, "executable", str(program.with_name("python")))
+    monkeypatch.setattr(planning, "COMMAND", (str(program.with_name("python")),))
     monkeypatch.setattr(systemctl, "_SYSTEM_DIR", tmp_path)
     code, _, err = run("status", "--system")
     assert code == 1
