@@ -319,12 +319,13 @@ def test_unit_of_another_layout_is_told_with_the_words_that_write_it_anew(
 def test_a_layout_is_the_same_wherever_the_links_of_a_machine_lead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def linked(path: Path) -> str:
+        return str(path) if path == ROOT else "/home"
+
     service = Service("x", "x", [*planning.COMMAND, "peer"], 30.0, is_system=True)
     here = signed_unit("peer", service)
     with monkeypatch.context() as all_is_home:
-        all_is_home.setattr(
-            os.path, "realpath", lambda path: str(path) if path == ROOT else "/home"
-        )
+        all_is_home.setattr(os.path, "realpath", linked)
         assert signed_unit("peer", service) == here
 
 
