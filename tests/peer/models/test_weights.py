@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cortex.peer.models import weights
+from cortex.peer.models.look import Look
 from cortex.peer.models.weights import Weighed, WeightsBook
 
 TENSOR_BYTES = 256
@@ -146,7 +147,7 @@ def test_weights_whose_file_has_a_name_of_no_alphabet_have_no_name(
     tmp_path: Path, folder: Path, book: WeightsBook
 ):
     (folder / "model.safetensors").rename(folder / os.fsdecode(b"\xff.safetensors"))
-    assert book.weigh(folder, "torch") is book.known(folder, "torch") is None
+    assert book.weigh(folder, "torch") is book.known(folder, "torch", Look()) is None
 
 
 def test_what_is_no_file_is_never_opened(tmp_path: Path, folder: Path):
@@ -171,18 +172,18 @@ def test_shards_are_those_of_the_index_and_all_of_them(tmp_path: Path, folder: P
 def test_known_folder_is_not_read_again_not_even_by_the_next_process(
     tmp_path: Path, folder: Path, book: WeightsBook, monkeypatch: pytest.MonkeyPatch
 ):
-    assert book.known(folder, "torch") is None, "nobody has looked"
+    assert book.known(folder, "torch", Look()) is None, "nobody has looked"
     weighed = book.weigh(folder, "torch")
     monkeypatch.setattr(weights, "_digest", None)
     later = WeightsBook(tmp_path / "state" / "weights.json")
-    assert later.known(folder, "torch") == later.weigh(folder, "torch") == weighed
+    assert later.known(folder, "torch", Look()) == later.weigh(folder, "torch") == weighed
 
 
 def test_changed_file_is_known_no_more(folder: Path, book: WeightsBook):
     before = book.weigh(folder, "torch")
     path = folder / "model.safetensors"
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
-    assert book.known(folder, "torch") is None
+    assert book.known(folder, "torch", Look()) is None
     assert book.weigh(folder, "torch") == before, "only its time has changed"
 
 
@@ -191,5 +192,5 @@ def test_broken_book_is_an_empty_one(tmp_path: Path, folder: Path, text: str):
     path = tmp_path / "weights.json"
     path.write_text(text)
     book = WeightsBook(path)
-    assert book.known(folder, "torch") is None
+    assert book.known(folder, "torch", Look()) is None
     assert book.weigh(folder, "torch") is not None
