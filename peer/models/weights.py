@@ -37,6 +37,9 @@ _MAX_HEADER_BYTES = 16 * 1024 * 1024
 _DIGEST_BYTES = 16
 # Read at one time.
 _PIECE_BYTES = 1024 * 1024
+# Files that are not there may lie on a disk that is away: of so many it is still known what they
+# are when it is back. Some 200 bytes each.
+_MAX_AWAY = 4096
 # Another way to look at files gives other ids, and forgets what was found in this one.
 _PERSON = b"cortex/weights/1"
 
@@ -117,7 +120,9 @@ class WeightsBook:
             if _signature(path.stat()) != signature:
                 raise
         with self._lock:
-            self._files()[str(path)] = _Kept(*signature, digest.hex())
+            kept = self._files()
+            kept.pop(str(path), None)  # it is the last found now
+            kept[str(path)] = _Kept(*signature, digest.hex())
             self._has_news = True
         return digest
 
@@ -131,10 +136,11 @@ class WeightsBook:
             if not self._has_news:
                 return
             self._has_news = False
-            self._kept = {
-                path: kept for path, kept in self._files().items() if os.path.exists(path)
-            }
-            body = _Body(_PERSON.decode(), self._kept)
+            kept = self._files()
+            away = [path for path in kept if not os.path.exists(path)]
+            for path in away[:-_MAX_AWAY]:
+                del kept[path]
+            body = _Body(_PERSON.decode(), kept)
             try:
                 write_private(self._path, msgspec.json.encode(body).decode())
             except OSError:

@@ -194,3 +194,40 @@ def test_broken_book_is_an_empty_one(tmp_path: Path, folder: Path, text: str):
     book = WeightsBook(path)
     assert book.known(folder, "torch", Look()) is None
     assert book.weigh(folder, "torch") is not None
+
+
+def test_what_is_on_a_disk_that_is_away_is_still_known_when_it_is_back(
+    tmp_path: Path, folder: Path, book: WeightsBook
+):
+    weighed = book.weigh(folder, "torch")
+    other = shutil.copytree(folder, tmp_path / "other")
+    folder.rename(tmp_path / "unmounted")
+    assert book.weigh(other, "torch") == weighed
+    (tmp_path / "unmounted").rename(folder)
+    for each in (book, WeightsBook(tmp_path / "state" / "weights.json")):
+        assert each.known(folder, "torch", Look()) == weighed
+
+
+def test_of_files_that_are_away_so_many_are_remembered_those_found_last(
+    tmp_path: Path, folder: Path, book: WeightsBook, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(weights, "_MAX_AWAY", 6)
+    folders = [shutil.copytree(folder, tmp_path / name) for name in ("a", "b", "c")]
+    weighed = [book.weigh(each, "torch") for each in folders]
+    (folders[0] / "config.json").write_text("[]")  # the last found of all, and of the first folder
+    assert book.weigh(folders[0], "torch") not in weighed
+    for each in folders:
+        each.rename(tmp_path / f"{each.name} unmounted")
+    book.weigh(folder, "torch")
+    kept = json.loads((tmp_path / "state" / "weights.json").read_text())["files"]
+    assert [Path(path).parent.name for path in kept] == [
+        "b",
+        "b",
+        "c",
+        "c",
+        "c",
+        "a",
+        "m",
+        "m",
+        "m",
+    ]
