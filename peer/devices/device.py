@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import count
 
 from cortex.engine.costs import MemoryPart, ModelCosts
-from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled
+from cortex.engine.errors import CortexError, DevicePoisoned, EngineFailed, LoadCancelled
 from cortex.engine.messages import Loaded
 from cortex.engine.stream import Stage
 
@@ -80,6 +80,8 @@ class Devices:
         self._chronicle = chronicle
         # By device, whose process it was and what it took when it was new.
         self._empty_bytes: dict[int, tuple[int, int]] = {}
+        # What an engine would not serve when it was surveyed.
+        self._refused: set[ModelInfo] = set()
         self.engines = [
             EngineSide(
                 engine_spec(config, name),
@@ -283,12 +285,22 @@ class Devices:
         return await engine.estimate(model, self._config.max_replays)
 
     async def survey(self, models: Iterable[ModelInfo]) -> None:
-        """Ask what models take that nobody has asked for; not of an engine that does not start."""
+        """Ask what models take that nobody has asked for; not of an engine that does not start, and
+        of a model that is refused not again until something else is known of it.
+        """
+        models = tuple(models)
+        self._refused.intersection_update(models)
         for model in models:
-            may_ask = any(each.slot.state not in _DOES_NOT_START for each in self.engines)
-            if self._costs.known(model) is None and may_ask:
-                with contextlib.suppress(CortexError):  # who wants it loaded is told why not
-                    await self._costs.find(model)
+            if model in self._refused or self._costs.known(model) is not None:
+                continue
+            if all(each.slot.state in _DOES_NOT_START for each in self.engines):
+                return
+            try:
+                await self._costs.find(model)
+            except (EngineFailed, DevicePoisoned):
+                continue  # that says nothing of the model
+            except CortexError:  # who wants it loaded is told why not
+                self._refused.add(model)
 
     async def load(self, place: Place, on_stage: Callable[[Stage], None]) -> Loaded:
         model, clock = place.model, asyncio.get_running_loop().time
