@@ -77,15 +77,18 @@ def _has_template(folder: Path, look: Look) -> bool:
         return look.made(folder / "tokenizer_config.json", _names_template)
     except FileNotFoundError:
         return False
-    except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return True
 
 
 def _names_template(path: Path) -> bool:
-    """Raises OSError or ValueError for what is no config of a tokenizer, MsgspecError, too."""
+    """Raises OSError, or ValueError for what is no config of a tokenizer."""
     if path.stat().st_size > _MAX_TOKENIZER_CONFIG_BYTES:
         return True
-    templates = msgspec.json.decode(path.read_bytes(), type=_TokenizerConfig).chat_template
+    try:
+        templates = msgspec.json.decode(path.read_bytes(), type=_TokenizerConfig).chat_template
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError from error
     if isinstance(templates, list):
         return any(template.name == "default" for template in templates)
     return templates is not None

@@ -48,7 +48,7 @@ def read_described(folder: Path, look: Look) -> Mapping[str, Any] | None:
         return look.made(folder / CONFIG_FILE, _read_object)
     except FileNotFoundError:
         return None
-    except (OSError, RecursionError) as error:
+    except OSError as error:
         raise ValueError from error
 
 
@@ -83,7 +83,11 @@ def lacking(folder: Path, engine: EngineKind, look: Look) -> str | None:
         named = []
     if named:
         return next((name for name in named if not look.is_file(folder / name)), None)
-    return None if loose_shards(folder, look) else "model.safetensors"
+    try:
+        has_weights = bool(loose_shards(folder, look))
+    except OSError:
+        has_weights = False
+    return None if has_weights else "model.safetensors"
 
 
 def read_shards(folder: Path, look: Look) -> list[str]:
@@ -102,14 +106,17 @@ def named_shards(index: bytes) -> list[str]:
 
 
 def loose_shards(folder: Path, look: Look) -> list[Path]:
-    """The files of weights of a folder without an index."""
+    """The files of weights of a folder without an index. Raises OSError."""
     return sorted(folder / name for name in look.names(folder) if name.endswith(".safetensors"))
 
 
 def _read_object(path: Path) -> Mapping[str, Any]:
     if path.stat().st_size > _MAX_CONFIG_BYTES:
         raise ValueError
-    value: object = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        value: object = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError from error
     if not isinstance(value, dict):
         raise ValueError
     return cast(Mapping[str, Any], value)

@@ -20,20 +20,24 @@ from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
+# Of a name that no file has, or can have; anything else leaves open whether there is one.
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 # FAT tells a file's time in steps of two seconds, others that are still about in steps of one.
 _COARSEST_CLOCK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """`seen_s` is when the file was first seen as it is; what `is_settled` was made so long after
-    that whatever has been written since has another time.
+    """`seen_s` is when the file was first seen as it is. It was read at least the coarsest step of
+    a clock after that where this `is_settled`: a later write has another time. What is not valid
+    has no value.
     """
 
     signature: tuple[int, ...]
     seen_s: float
     is_settled: bool
     value: object
+    is_valid: bool
 
 
 class Look:
@@ -66,30 +70,42 @@ class Look:
     def is_file(self, path: Path) -> bool:
         """What may not be asked about is none."""
         try:
-            return S_ISREG(self.stat(path).st_mode)
+            return self.is_surely_file(path)
         except OSError:
             return False
 
+    def is_surely_file(self, path: Path) -> bool:
+        """Raises OSError where nobody can say, as of a disk that does not answer for a moment."""
+        try:
+            return S_ISREG(self.stat(path).st_mode)
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return False
+            raise
+
     def names(self, folder: Path) -> list[str]:
-        """Of what lies in it, in no order; none where that may not be read. They are asked for
-        anew by each look: there are file systems on which a folder's own time stands still.
+        """Of what lies in it, in no order. Raises OSError. They are asked for anew by each look:
+        there are file systems on which a folder's own time stands still.
         """
         names = self._names.get(folder)
         if names is None:
-            try:
-                names = os.listdir(folder)
-            except OSError:
-                names = []
-            self._names[folder] = names
+            names = self._names[folder] = os.listdir(folder)
         return names
 
     def made(self, path: Path, make: Callable[[Path], T]) -> T:
-        """What `make` makes of a file. Raises what that raises, which is not kept, and OSError
-        where there is no file: whoever opens a pipe may wait for ever.
+        """What `make` makes of a file. Raises ValueError where that does: it is up to the file, and
+        kept as well; what else it raises may pass, and is not. Raises OSError where there is no
+        file: whoever opens a pipe may wait for ever.
         """
+        done = self._done(path, make)
+        if not done.is_valid:
+            raise ValueError(str(path))
+        return cast(T, done.value)
+
+    def _done(self, path: Path, make: Callable[[Path], Any]) -> _Made:
         key = path, make
         if (done := self._made.get(key)) is not None:
-            return cast(T, done.value)
+            return done
         stat = self.stat(path)
         if not S_ISREG(stat.st_mode):
             raise OSError(errno.EINVAL, "no file", str(path))
@@ -100,12 +116,15 @@ class Look:
             before = None
         if before is not None and before.is_settled:
             self._made[key] = before
-            return cast(T, before.value)
+            return before
         seen_s = now_s if before is None else before.seen_s
         is_settled = now_s - seen_s >= _COARSEST_CLOCK_S
-        value = make(path)
-        self._made[key] = _Made(signature, seen_s, is_settled, value)
-        return value
+        try:
+            value, is_valid = make(path), True
+        except ValueError:  # the error itself would hold on to what was read
+            value, is_valid = None, False
+        done = self._made[key] = _Made(signature, seen_s, is_settled, value, is_valid)
+        return done
 
 
 def _stat(path: Path) -> os.stat_result | int:

@@ -165,11 +165,12 @@ def _signature(stat: os.stat_result) -> tuple[int, int]:
 def _named(
     folder: Path, engine: EngineKind, look: Look, digest_of: Callable[[Path], bytes]
 ) -> Weighed:
-    """Raises _Incomplete where not all files are there and whole, ValueError for the name of one
-    that is no UTF-8: no engine opens that.
+    """Raises _Incomplete where not all files are there and whole, OSError where nobody can say
+    which are, since fewer would be another model, and ValueError for the name of one that is no
+    UTF-8: no engine opens that.
     """
     shards = _shards(folder, look)
-    texts = [name for name in TEXT_FILES if look.is_file(folder / name)]
+    texts = [name for name in TEXT_FILES if look.is_surely_file(folder / name)]
     # What the fake engine makes of a folder is not what the real one makes of it.
     named = hashlib.blake2b(engine.encode(), digest_size=ID_BYTES, person=_PERSON)
     for name in (*texts, *(shard.name for shard in shards)):
@@ -180,9 +181,11 @@ def _named(
 
 
 def _shards(folder: Path, look: Look) -> list[Path]:
-    """The safetensors files that the engine reads: those of the index, where there is one."""
+    """The safetensors files that the engine reads: those of the index, where there is one. Raises
+    _Incomplete and OSError.
+    """
     index = folder / INDEX_FILE
-    if not look.is_file(index):
+    if not look.is_surely_file(index):
         return loose_shards(folder, look)
     try:
         shards = [folder / name for name in read_shards(folder, look)]

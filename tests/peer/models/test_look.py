@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -19,6 +20,18 @@ from cortex.peer.models.shelf import Shelf
 
 INDEX = "model.safetensors.index.json"
 SHARDS = [f"model-{n}-of-2.safetensors" for n in (1, 2)]
+
+
+def fail_stats(monkeypatch: pytest.MonkeyPatch, failing: Path, number: int) -> None:
+    """The error of that number, whoever asks for that file."""
+    stat: Callable[..., os.stat_result] = os.stat
+
+    def failed(path: Any, **options: Any) -> os.stat_result:
+        if str(path) == str(failing):
+            raise OSError(number, os.strerror(number), str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", failed)
 
 
 class Clock:
@@ -163,6 +176,22 @@ async def test_main_that_points_elsewhere_is_followed(shelf: Shelf, clock: Clock
     assert (await shelf.look(60)).find("org/hub").dir == repository / "snapshots" / "aaa"
 
 
+async def test_a_folder_that_cannot_be_listed_hides_no_other_model(
+    shelf: Shelf, mine: Path, monkeypatch: pytest.MonkeyPatch
+):
+    listdir: Callable[[Path], list[str]] = os.listdir
+
+    def failed(path: Path) -> list[str]:
+        if str(path) == str(mine / "single"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return listdir(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "listdir", failed)
+        assert set(await told(shelf)) == {"sharded", "org/other", "org/hub"}
+    assert "single" in await told(shelf)
+
+
 @pytest.fixture
 def times_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a file system whose clock is coarse."""
@@ -225,6 +254,46 @@ def test_what_could_not_be_read_is_tried_again_though_the_file_is_the_same(
     with pytest.raises(OSError, match="stale handle"):
         look.made(path, read)
     assert look.next().made(path, read) == "one"
+
+
+def test_what_holds_nothing_of_use_is_read_again_when_the_file_has_changed(
+    tmp_path: Path, clock: Clock
+):
+    path, look, num_read = tmp_path / "file", Look(clock), 0
+    path.write_text("one")
+
+    def read(path: Path) -> int:
+        nonlocal num_read
+        num_read += 1
+        return int(path.read_text())
+
+    for _ in range(4):
+        for _ in range(2):
+            with pytest.raises(ValueError, match="file"):
+                look.made(path, read)
+        clock.now_s += 10
+        look = look.next()
+    assert num_read == 2, "when it was new, and once more"
+    path.write_text("12")
+    assert look.next().made(path, read) == 12
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR, errno.ELOOP])
+def test_what_is_not_there_is_surely_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    fail_stats(monkeypatch, tmp_path / "file", number)
+    assert not Look().is_surely_file(tmp_path / "file")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EACCES])
+def test_of_what_does_not_answer_nobody_says_whether_it_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    fail_stats(monkeypatch, tmp_path / "file", number)
+    assert not Look().is_file(tmp_path / "file")
+    with pytest.raises(OSError, match="file"):
+        Look().is_surely_file(tmp_path / "file")
 
 
 def test_what_is_no_file_is_never_read(tmp_path: Path, clock: Clock):

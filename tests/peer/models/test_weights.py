@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -206,6 +209,42 @@ def test_what_is_on_a_disk_that_is_away_is_still_known_when_it_is_back(
     (tmp_path / "unmounted").rename(folder)
     for each in (book, WeightsBook(tmp_path / "state" / "weights.json")):
         assert each.known(folder, "torch", Look()) == weighed
+
+
+@pytest.mark.parametrize("ill", ["chat_template.jinja", "model.safetensors.index.json"])
+def test_files_of_which_nobody_can_say_whether_they_are_there_name_no_other_weights(
+    folder: Path, book: WeightsBook, monkeypatch: pytest.MonkeyPatch, ill: str
+):
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    index = {"weight_map": {"t0": "model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    weighed = book.weigh(folder, "torch")
+    stat: Callable[..., os.stat_result] = os.stat
+
+    def failed(path: Any, **options: Any) -> os.stat_result:
+        if str(path) == str(folder / ill):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return stat(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", failed)
+        assert book.known(folder, "torch", Look()) is book.weigh(folder, "torch") is None
+    assert book.known(folder, "torch", Look()) == weighed is not None
+
+
+def test_a_folder_that_cannot_be_listed_names_no_other_weights(
+    folder: Path, book: WeightsBook, monkeypatch: pytest.MonkeyPatch
+):
+    weighed = book.weigh(folder, "torch")
+
+    def failed(path: Any) -> list[str]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "listdir", failed)
+        assert book.known(folder, "torch", Look()) is book.weigh(folder, "torch") is None
+    assert book.known(folder, "torch", Look()) == weighed is not None
 
 
 def test_of_files_that_are_away_so_many_are_remembered_those_found_last(
