@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
@@ -43,6 +44,7 @@ from .device_memory import (
 )
 from .gpus import Gpu
 from .places import Extent, Place
+from .refusals import Refusals
 from .wear import is_swollen, is_torn
 
 logger = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class Devices:
         costs: CostsBook,
         tally: PeerTally,
         chronicle: Chronicle,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self.habits = Habits(config)
@@ -80,8 +83,7 @@ class Devices:
         self._chronicle = chronicle
         # By device, whose process it was and what it took when it was new.
         self._empty_bytes: dict[int, tuple[int, int]] = {}
-        # What an engine would not serve when it was surveyed.
-        self._refused: set[ModelInfo] = set()
+        self._refusals, self._clock = Refusals(), clock
         self.engines = [
             EngineSide(
                 engine_spec(config, name),
@@ -286,12 +288,13 @@ class Devices:
 
     async def survey(self, models: Iterable[ModelInfo]) -> None:
         """Ask what models take that nobody has asked for; not of an engine that does not start, and
-        of a model that is refused not again until something else is known of it.
+        of a model that is refused not again at once.
         """
         models = tuple(models)
-        self._refused.intersection_update(models)
+        self._refusals.forget_others(models)
         for model in models:
-            if model in self._refused or self._costs.known(model) is not None:
+            is_left_alone = self._refusals.is_left_alone(model, self._clock())
+            if is_left_alone or self._costs.known(model) is not None:
                 continue
             if all(each.slot.state in _DOES_NOT_START for each in self.engines):
                 return
@@ -300,7 +303,7 @@ class Devices:
             except (EngineFailed, DevicePoisoned):
                 continue  # that says nothing of the model
             except CortexError:  # who wants it loaded is told why not
-                self._refused.add(model)
+                self._refusals.refused(model, self._clock())
 
     async def load(self, place: Place, on_stage: Callable[[Stage], None]) -> Loaded:
         model, clock = place.model, asyncio.get_running_loop().time

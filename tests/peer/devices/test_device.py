@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -51,13 +52,16 @@ class Refusals:
 
 @pytest.fixture
 def open_devices(make_config: Callable[..., PeerConfig]) -> Callable[..., Devices]:
-    def opened(*names: str, cards: tuple[Card, ...] = (), costs: Any = None) -> Devices:
+    def opened(
+        *names: str, cards: tuple[Card, ...] = (), costs: Any = None, clock: Any = None
+    ) -> Devices:
         known: Any = costs or Known()
         nothing: Any = None
         config = make_config(devices=names, cards=cards)
         budgets = [32 * GIB] * len(names)
         return Devices(
-            *(config, budgets, nothing, print, nothing, nothing, known, nothing, nothing)
+            *(config, budgets, nothing, print, nothing, nothing, known, nothing, nothing),
+            clock or (lambda: 0.0),
         )
 
     return opened
@@ -105,6 +109,20 @@ async def test_a_model_that_is_refused_is_surveyed_again_when_something_else_is_
     for stored in ([MODEL, other], [MODEL, other], [named, other], [named, other]):
         await devices.survey(stored)
     assert book.asked == [MODEL, other, named]
+
+
+@pytest.mark.parametrize("error", [ModelInvalid("a shard: stale handle"), InternalError("a bug")])
+async def test_a_model_that_is_refused_is_surveyed_again_after_rests_that_grow_to_an_hour(
+    open_devices: Callable[..., Devices], error: CortexError
+):
+    book, now_s, asked_s = Refusals(error), 0, list[int]()
+    devices = open_devices("fake:0", costs=book, clock=lambda: now_s)
+    for now_s in range(0, 5 * 3600, 10):
+        num_asked = len(book.asked)
+        await devices.survey([MODEL])
+        asked_s += [now_s] * (len(book.asked) - num_asked)
+    rests_s = [after - before for before, after in itertools.pairwise(asked_s)]
+    assert rests_s == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
 
 
 async def test_a_model_that_was_away_is_surveyed_again(open_devices: Callable[..., Devices]):
