@@ -1,10 +1,12 @@
-"""What the short commands cost: TAB, help, and `cortex status` beside a running peer.
+"""What commands cost: a cold start, TAB, help, and `cortex status` beside a running peer.
 
     python -m bench.cli --runs 15 --out bench/results/cli.json
 
 Each run is a whole process. Processor time is the process's own and its children's; wall time is
-from its start to its end. A run before those that count has put the files into the system's cache.
-Exits 1 where a budget is not kept: the fastest run counts, for others' work only ever adds.
+from its start to its end, of a cold start to the first byte of the answer: a new Python, a private
+node, its processes, the load of the model, the prompt. A run before those that count has put the
+files into the system's cache, and compiled the kernels. Exits 1 where a budget is not kept: the
+fastest run counts, for others' work only ever adds.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,15 @@ PEER = ("--engine", "fake", "--no-mdns", "--fleet-host", "127.0.0.1", "--fleet-p
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`variables` are added to the environment. Of the two budgets one may be None."""
+    """`variables` are added to the environment. Of the two budgets one may be None.
+
+    Of one that `is_cold` the clock ends at the first byte of its output, and no peer runs.
+    """
 
     name: str
     words: Sequence[str] = ()
     typed: str | None = None
+    is_cold: bool = False
     cpu_budget_ms: float | None = None
     wall_budget_ms: float | None = None
 
@@ -48,7 +54,11 @@ class Case:
 
 def cases(state_dir: Path) -> list[Case]:
     asked = ("--state-dir", str(state_dir))
+    # What comes after the first token is not measured: a few are enough, and the first of them
+    # may be half a character, which is no text yet.
+    few = ("--raw", "--max-tokens", "8", "--seed", "0", "--engine", "torch")
     return [
+        Case("cortex chat, to the first byte", ("chat", *few, "Who are you?"), is_cold=True),
         Case("TAB of a command", typed="cortex lo", cpu_budget_ms=TAB_MS),
         Case("TAB of all commands", typed="cortex ", cpu_budget_ms=TAB_MS),
         Case("TAB of an option", typed="cortex chat --im", cpu_budget_ms=TAB_MS),
@@ -61,12 +71,17 @@ def cases(state_dir: Path) -> list[Case]:
     ]
 
 
-def measured(case: Case, folder: Path, num_runs: int) -> dict[str, Any]:
+def measured(
+    case: Case, folder: Path, num_runs: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, Any]:
     """Raises RuntimeError where the command fails or says nothing."""
     command = [sys.executable, "-m", "cortex.cli", *case.words]
     environ = {**environment(folder), **case.variables()}
     environ["XDG_CACHE_HOME"] = str(folder / "cache")
-    runs = [_run(command, environ) for _ in range(num_runs + 1)][1:]
+    if case.is_cold:
+        # As many threads as a person's command takes.
+        del environ["OMP_NUM_THREADS"]
+    runs = [_run(command, environ, clock, is_cold=case.is_cold) for _ in range(num_runs + 1)][1:]
     walls, cpus = [wall for wall, _ in runs], [cpu for _, cpu in runs]
     return {
         "what": case.name,
@@ -79,18 +94,34 @@ def measured(case: Case, folder: Path, num_runs: int) -> dict[str, Any]:
     }
 
 
-def _run(command: Sequence[str], environ: Mapping[str, str]) -> tuple[float, float]:
+def _run(
+    command: Sequence[str], environ: Mapping[str, str], clock: Callable[[], float], *, is_cold: bool
+) -> tuple[float, float]:
     """Wall time and processor time in milliseconds."""
-    with tempfile.TemporaryFile() as said:
-        began_s = time.perf_counter()
-        process = subprocess.Popen(command, stdout=said, stderr=said, env=environ)
-        _, status, used = os.wait4(process.pid, 0)
-        wall_s = time.perf_counter() - began_s
-        process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        text = said.read().decode()
-    if process.returncode or not text:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {text}")
+    with tempfile.TemporaryFile() as errors:
+        began_s = clock()
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environ,
+            bufsize=0,  # so that the first byte is seen when it comes
+        ) as process:
+            assert process.stdout is not None
+            said = process.stdout.read(1)
+            first_s = clock()
+            process.stdout.read()
+            _, status, used = os.wait4(process.pid, 0)
+            ended_s = clock()
+            process.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        told = errors.read()
+    # That there is nothing to list is told as an error would be; an answer never is.
+    if process.returncode or not (said if is_cold else said + told):
+        ended = f"{' '.join(command)} ended with {process.returncode}"
+        raise RuntimeError(f"{ended}: {told.decode()}")
+    wall_s = (first_s if is_cold else ended_s) - began_s
     return wall_s * 1000, (used.ru_utime + used.ru_stime) * 1000
 
 
@@ -107,15 +138,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         peer = PeerProcess("ada", folder, (*PEER, "--port", "0"))
+        cold, *others = _warmed(peer.state_dir)
+        results = [measured(cold, folder, args.runs)]
         peer.start()
         try:
             peer.wait()
-            results = [measured(case, folder, args.runs) for case in _warmed(peer.state_dir)]
+            results += [measured(case, folder, args.runs) for case in others]
         finally:
             peer.leave()
     report = written(
         args.out,
-        "milliseconds of short commands, each a process of its own",
+        "milliseconds of commands, each a process of its own",
         command=f"python -m bench.cli --runs {args.runs}",
         load_average=[round(began, 2), round(load_average(), 2)],
         results=results,
@@ -125,9 +158,8 @@ def main() -> None:
 
 
 def _warmed(state_dir: Path) -> list[Case]:
-    """TAB knows names from the commands before it."""
-    found = cases(state_dir)
-    return sorted(found, key=lambda case: case.typed is not None)
+    """The cold start first; TAB last, which knows names from the commands before it."""
+    return sorted(cases(state_dir), key=lambda case: (not case.is_cold, case.typed is not None))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""The measurement of short commands: what it runs, and when it calls a budget kept."""
+"""The measurement of commands: what it runs, and when it calls a budget kept."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,17 @@ def test_tab_offers_something_in_each_case_that_types(tmp_path: Path) -> None:
 def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no peer is running"):
         measured(Case("status", ("status",)), tmp_path, 1)
+
+
+def test_a_cold_start_ends_at_the_first_byte_of_an_answer_that_needs_no_peer(
+    tmp_path: Path,
+) -> None:
+    (cold,) = (case for case in cases(tmp_path) if case.is_cold)
+    fake = replace(cold, words=[word.replace("torch", "fake") for word in cold.words])
+    # Each look at the clock is a second: at the start, at the first byte, at the end.
+    assert measured(fake, tmp_path, 1, count().__next__)["wall_ms"]["least"] == 1000
+    whole = Case("version", ("--version",))
+    assert measured(whole, tmp_path, 1, count().__next__)["wall_ms"]["least"] == 2000
+    nobody = replace(fake, words=[*fake.words, "--model", "nobody"])
+    with pytest.raises(RuntimeError, match="'nobody' is not on this peer"):
+        measured(nobody, tmp_path, 1)
