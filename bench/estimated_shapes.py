@@ -27,7 +27,9 @@ _LLAMA_ROPE = {
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A checkpoint to make. `config` is config.json, `text` what it says of how text is read."""
+    """A checkpoint to make. `config` is config.json but for the dtype, `text` what it says of how
+    text is read.
+    """
 
     name: str
     config: Mapping[str, Any]

@@ -39,11 +39,21 @@ def test_the_shapes_have_the_published_number_of_parameters(name: str, num_param
 
 @pytest.mark.parametrize(
     ("shape", "mark", "token_id"),
-    [(QWEN3_0_6B, "</think>", 151_668), (QWEN3_5_0_8B, "<|audio_pad|>", 248_076)],
+    [
+        (QWEN3_0_6B, "<|im_end|>", 151_645),
+        (QWEN3_0_6B, "<|image_pad|>", 151_655),
+        (QWEN3_0_6B, "</think>", 151_668),
+        (QWEN3_5_0_8B, "<|image_pad|>", 248_056),
+        (QWEN3_5_0_8B, "<|audio_pad|>", 248_076),
+    ],
 )
-def test_the_last_mark_has_its_published_id(shape: Shape, mark: str, token_id: int) -> None:
-    assert shape.marks[-1] == mark
-    assert shape.first_mark + len(shape.marks) - 1 == token_id
+def test_a_mark_has_its_published_id(shape: Shape, mark: str, token_id: int) -> None:
+    assert shape.first_mark + shape.marks.index(mark) == token_id
+
+
+def test_what_came_with_the_next_family_is_no_mark_of_this_one() -> None:
+    assert QWEN3_0_6B.marks[-1] == "</think>"
+    assert QWEN3_5_0_8B.marks[-1] == "<|audio_pad|>"
 
 
 def test_norms_and_rates_are_drawn_as_the_architecture_stores_them() -> None:
