@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from bench.cli import Case, cases, measured
+from bench.cli import Case, cases, main, measured, run
 
 
 def test_a_case_is_measured_against_its_budget(tmp_path: Path) -> None:
@@ -41,3 +42,32 @@ def test_a_cold_start_ends_at_the_first_byte_of_an_answer_that_needs_no_peer(
     nobody = replace(fake, words=[*fake.words, "--model", "nobody"])
     with pytest.raises(RuntimeError, match="'nobody' is not on this peer"):
         measured(nobody, tmp_path, 1)
+
+
+def test_a_command_that_does_not_end_is_killed_with_the_child_that_holds_its_output() -> None:
+    script = "tail -f /dev/null & wait"
+    with pytest.raises(RuntimeError, match=r"ended with -9 after .* \(limit: 0.5 s\)"):
+        run(("sh", "-c", script), os.environ, limit_s=0.5)
+    answered = f"echo an answer; {script}"
+    with pytest.raises(RuntimeError, match="ended with -9"):
+        run(("sh", "-c", answered), os.environ, is_cold=True, limit_s=0.5)
+
+
+def test_a_command_is_killed_when_its_measurement_is_given_up() -> None:
+    def given_up() -> float:
+        if next(looks):
+            raise KeyboardInterrupt
+        return 0.0
+
+    looks = count()
+    with pytest.raises(KeyboardInterrupt):
+        run(("sh", "-c", "echo an answer; tail -f /dev/null & wait"), os.environ, given_up)
+
+
+def test_no_runs_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench.cli", "--runs", "0"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--runs: at least 1" in capsys.readouterr().err
