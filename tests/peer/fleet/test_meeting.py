@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 import socket
 import threading
@@ -21,6 +22,7 @@ from cortex.peer.fleet.membership import OwnState
 from cortex.peer.fleet.thread import FleetThread
 from cortex.peer.fleet.udp import FleetSockets
 from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
+from cortex.peer.gossip import core
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import Versions
 from cortex.peer.gossip.records import LOAD_DRAINING, NO_LOAD, Address, LoadRecord, ModelLoad
@@ -223,6 +225,43 @@ async def test_a_peer_finds_those_again_whom_it_knew_without_any_seed(
     assert again.view.me.gen > second.view.me.gen
     await again.until_sees(first, lambda peer: peer.state == "up")
     await first.until_sees(again, lambda peer: peer.gen == again.view.me.gen)
+
+
+async def test_who_was_met_in_this_run_is_found_again_when_nobody_remembers_that_he_died(
+    start_member: StartMember, fast: Timing, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(loop, "_BOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(core, "TOMBSTONE_ROUND_S", 0.1)
+    timing = dataclasses.replace(fast, dead_kept_s=0.1, seed_period_s=0.2)
+    first = await start_member("first", timing=timing)
+    second = await start_member("second", first, timing=fast)
+    node, port = second.view.self_node, second.sockets.port
+    await first.until_sees(second, lambda peer: peer.state == "up")
+    await second.close()
+    await first.until(lambda view: view.peer(node) is None)
+    again = await start_member("second", timing=fast, port=port, state="remembers nobody")
+    await first.until_sees(again, lambda peer: peer.state == "up")
+
+
+async def test_who_has_another_address_seeks_the_others_anew(
+    start_member: StartMember, monkeypatch: pytest.MonkeyPatch
+):
+    has_sought = threading.Event()
+
+    async def follow(
+        _sockets: FleetSockets,
+        first: tuple[Address, ...],
+        on_change: Callable[[tuple[Address, ...]], None],
+    ) -> None:
+        on_change((*first, Address("10.9.9.9", 1)))
+
+    def seek_anew(_core: core.Core, _now_s: float) -> None:
+        has_sought.set()
+
+    monkeypatch.setattr(loop, "follow_addresses", follow)
+    monkeypatch.setattr(core.Core, "seek_anew", seek_anew)
+    await start_member("first")
+    assert await asyncio.to_thread(has_sought.wait, DEADLINE_S)
 
 
 async def test_a_disk_that_is_busy_with_addresses_keeps_nobody_from_answering(
