@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import random
 import socket
 import threading
@@ -227,20 +226,22 @@ async def test_a_peer_finds_those_again_whom_it_knew_without_any_seed(
     await first.until_sees(again, lambda peer: peer.gen == again.view.me.gen)
 
 
-async def test_who_was_met_in_this_run_is_found_again_when_nobody_remembers_that_he_died(
-    start_member: StartMember, fast: Timing, monkeypatch: pytest.MonkeyPatch
+async def test_whoever_is_met_is_sought_in_this_run_too(
+    start_member: StartMember, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(loop, "_BOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(core, "TOMBSTONE_ROUND_S", 0.1)
-    timing = dataclasses.replace(fast, dead_kept_s=0.1, seed_period_s=0.2)
-    first = await start_member("first", timing=timing)
-    second = await start_member("second", first, timing=fast)
-    node, port = second.view.self_node, second.sockets.port
-    await first.until_sees(second, lambda peer: peer.state == "up")
-    await second.close()
-    await first.until(lambda view: view.peer(node) is None)
-    again = await start_member("second", timing=fast, port=port, state="remembers nobody")
-    await first.until_sees(again, lambda peer: peer.state == "up")
+    is_sought = threading.Event()
+    add_seed = core.Core.add_seed
+    monkeypatch.setattr(loop, "_BOOK_EVERY_S", 0.01)
+    first = await start_member("first")
+
+    def note(of: core.Core, now_s: float, address: Address) -> None:
+        add_seed(of, now_s, address)
+        if of.own.address.port == first.sockets.port:  # which was given no seed
+            is_sought.set()
+
+    monkeypatch.setattr(core.Core, "add_seed", note)
+    await start_member("second", first)
+    assert await asyncio.to_thread(is_sought.wait, DEADLINE_S)
 
 
 async def test_who_has_another_address_seeks_the_others_anew(
