@@ -20,7 +20,6 @@ from msgspec.structs import replace
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.members import State
 from cortex.peer.gossip.records import Address, ModelLoad, Row, Section
-from cortex.peer.gossip.seeking import MAX_SEEDS_AT_ONCE
 from cortex.peer.gossip.timing import Timing
 
 from .simulator import Fleet
@@ -137,10 +136,10 @@ def healing(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> l
         fleet = meet(size, seed, loss)
         fleet.split(set(range(size // 2)))
         fleet.run(60.0)
-        assert not _nobody_is_held_dead(fleet)
+        assert not nobody_is_held_dead(fleet)
         fleet.heal()
         begun_s, said = fleet.now_s, [fleet.num_bytes]
-        while not _nobody_is_held_dead(fleet) and fleet.now_s - begun_s < 120:
+        while not nobody_is_held_dead(fleet) and fleet.now_s - begun_s < 120:
             fleet.run(0.1)
             said.append(fleet.num_bytes)
         healed_s.append(fleet.now_s - begun_s)
@@ -153,31 +152,6 @@ def healing(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> l
         Figure("a split of 60 s has healed, worst", "s", *of, max(healed_s), bar_s),
         Figure(said_within, "bytes/s/peer", *of, max(bursts), 30_000),
     ]
-
-
-def absences(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> list[Figure]:
-    """What one says that hears nobody, by how many addresses it remembers; and all are parted for
-    ten minutes, or one from the rest, and nothing tells them when they could meet again.
-    """
-    figures: list[Figure] = []
-    of = (size, loss, tuple(seeds))
-    for remembered in (2, 6, 40):
-        fleets = [_remembering(meet(size, seed, loss), remembered) for seed in seeds]
-        said = [_said_alone(fleet) for fleet in fleets]
-        parted_s = [
-            _found_again_s(_remembering(meet(size, seed, loss), remembered), groups)
-            for groups in ({size - 1: 1}, {index: index for index in range(size)})
-            for seed in seeds
-        ]
-        one_away_s, all_apart_s = parted_s[: len(seeds)], parted_s[len(seeds) :]
-        knows, most = f"{remembered} addresses", 1.0 * min(remembered, MAX_SEEDS_AT_ONCE) + 1.5
-        figures += [
-            Figure(f"alone, {knows}, at first", "1/s", *of, max(first for first, _ in said), most),
-            Figure(f"alone, {knows}", "1/s", *of, max(later for _, later in said), remembered / 20),
-            Figure(f"one is back, {knows}, worst", "s", *of, max(one_away_s), 10.0),
-            Figure(f"all were apart, {knows}, worst", "s", *of, max(all_apart_s), 60.0),
-        ]
-    return figures
 
 
 def talk(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> list[Figure]:
@@ -245,40 +219,6 @@ def _time_until_known_s(fleet: Fleet, num_peers: int) -> float:
     return fleet.run_until(is_known, 120.0, step_s=0.05)
 
 
-def _remembering(fleet: Fleet, num_addresses: int) -> Fleet:
-    """Every peer knows those of all others, and of places where nobody is."""
-    for peer in fleet.peers:
-        nowhere = range(len(fleet.peers), num_addresses + 1)
-        for place in (*range(len(fleet.peers)), *nowhere):
-            fleet.seed(peer.index, place)
-    return fleet
-
-
-def _said_alone(fleet: Fleet) -> tuple[float, float]:
-    """Datagrams a second of the last peer once it has noticed that nobody is there: in half a
-    minute at first, and in ten minutes later on.
-    """
-    for index in range(len(fleet.peers) - 1):
-        fleet.kill(index)
-    fleet.run(20.0)
-    rates: list[float] = []
-    for seconds in (30.0, 600.0):
-        fleet.num_datagrams = 0
-        fleet.run(seconds)
-        rates.append(fleet.num_datagrams / seconds)
-        fleet.run(120.0)
-    return rates[0], rates[1]
-
-
-def _found_again_s(fleet: Fleet, groups: dict[int, int]) -> float:
-    fleet.network.group = groups
-    # To no beat: what they do by the minute is at another point of it in every fleet.
-    fleet.run(600.0 + fleet.rng.random() * 60.0)
-    assert not _nobody_is_held_dead(fleet)
-    fleet.heal()
-    return fleet.run_until(fleet.all_see_all, 120.0)
-
-
 def _sync_period_s(size: int) -> float:
     """The longest time from one synchronisation of a peer to the next."""
     timing = Timing()
@@ -317,7 +257,7 @@ def _load_ages_s(fleet: Fleet) -> list[float]:
     return ages_s
 
 
-def _nobody_is_held_dead(fleet: Fleet) -> bool:
+def nobody_is_held_dead(fleet: Fleet) -> bool:
     return all(
         member.standing.state is not State.DEAD
         for peer in fleet.live()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from .absences import absences
 from .figures import (
     Measure,
-    absences,
     deaths,
     false_deaths,
     healing,

@@ -2,7 +2,7 @@
 and without seeds finds itself again.
 
 An address where nobody was met for a month, while others were met, is forgotten: routers hand out
-new ones all the time. Who meets nobody for longer forgets nothing, and finds home when he returns.
+new ones all the time. Who meets nobody for longer forgets nothing till then.
 What cannot be read is as good as nothing.
 """
 
@@ -22,7 +22,7 @@ from ..gossip.records import Address, Ip
 from ..private_file import write_private
 
 MAX_ADDRESSES = 256
-KEPT_S = 30 * 24 * 3600
+_KEPT_S = 30 * 24 * 3600
 # How far behind the file may be: what is met all the time is not written all the time.
 _WRITE_EVERY_S = 24 * 3600
 _MAX_FILE_BYTES = 256 * 1024
@@ -62,7 +62,7 @@ class Book:
             before = {
                 address: met_s
                 for address, met_s in self._met_s.items()
-                if address not in met and (not met or now_s - met_s <= KEPT_S)
+                if address not in met and (not met or now_s - met_s <= _KEPT_S)
             }
             self._met_s = dict([*before.items(), *met.items()][-MAX_ADDRESSES:])
             if _is_news(self._met_s, self._kept):

@@ -318,10 +318,12 @@ class FleetLoop:
 
     def _seek_as_in(self, book: Sequence[Address], before: Sequence[Address]) -> None:
         """Whoever was met is sought for longer than he is held dead, and in this run too."""
-        for address in set(before) - set(book):
-            self._drop_seed(address)
-        for address in set(book) - set(before):
-            self._add_seed(address)
+        for address in before:
+            if address not in book:
+                self._drop_seed(address)
+        for address in book:
+            if address not in before:
+                self._add_seed(address)
 
     def _tell_unread(self, nodes: Sequence[NodeId]) -> None:
         self._notices.forget({_UNREAD})

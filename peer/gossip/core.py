@@ -251,6 +251,8 @@ class Core:
 
     def _on_moved(self, now_s: float, member: Member, before: Standing | None) -> None:
         if not member.standing.is_reachable:
+            if before is not None and before.is_reachable:
+                self._seeker.begin_anew(now_s)
             return
         if before is None or not before.is_reachable:
             self._prober.order.insert(member.node)

@@ -47,15 +47,11 @@ class Seeker:
 
     def add_seed(self, now_s: float, address: Address) -> None:
         """Try this address now, and again for ever while nobody answers there."""
-        is_new = address not in self._seeds
-        if is_new and len(self._seeds) >= self._desk.timing.max_seeds:
+        if address not in self._seeds and len(self._seeds) >= self._desk.timing.max_seeds:
             del self._seeds[next(iter(self._seeds))]
         self._seeds[address] = None
-        if address in self._known():
-            return
-        if is_new:
-            self.begin_anew(now_s)
-        self.introduce(now_s, address)
+        if address not in self._known():
+            self.introduce(now_s, address)
 
     def drop_seed(self, address: Address) -> None:
         """Nobody of ours ought to be there any more."""
@@ -97,9 +93,10 @@ class Seeker:
 
     def _rest_s(self, now_s: float) -> float:
         """How long who is silent is left alone; while somebody is heard, it is not long."""
+        timing = self._desk.timing
         if self._desk.members.num_reachable:
-            self._sought_since_s = now_s
-        return self._desk.timing.seeking_rest_s(now_s - self._sought_since_s)
+            return timing.lonely_seed_period_s
+        return timing.seeking_rest_s(now_s - self._sought_since_s)
 
     def _known(self) -> set[Address]:
         own = self._desk.own.address

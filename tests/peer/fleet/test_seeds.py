@@ -13,6 +13,7 @@ from aiohttp import web
 
 from cortex.peer.addresses import is_loopback
 from cortex.peer.errors import CannotListen
+from cortex.peer.fleet import seeds
 from cortex.peer.fleet.book import MAX_ADDRESSES, Book
 from cortex.peer.fleet.interfaces import Interface, addresses_to_dial
 from cortex.peer.fleet.notices import KEPT_S, MAX_HINTS, MAX_NOTICES, Notices
@@ -99,6 +100,27 @@ async def test_an_endpoint_is_asked_for_the_port_of_its_fleet_until_it_tells(
     )
     await runner.cleanup()
     assert not answers
+
+
+async def test_what_a_name_means_is_tried_more_often_than_it_is_looked_up(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+):
+    looked_up: list[str] = []
+    meant = (Address("10.0.0.1", 4000),)
+    found: asyncio.Queue[tuple[Address, ...]] = asyncio.Queue()
+
+    async def note(host: str, _port: int) -> tuple[Address, ...]:
+        looked_up.append(host)
+        return meant
+
+    monkeypatch.setattr(seeds, "look_up", note)
+    monkeypatch.setattr(seeds, "LOOK_UP_EVERY_S", 0.06)
+    following = asyncio.create_task(follow(parse_seed("borea"), session, found.put_nowait))
+    async with asyncio.timeout(10):
+        tried = [await found.get() for _ in range(18)]
+    following.cancel()
+    assert tried == 18 * [meant]
+    assert len(looked_up) == 3
 
 
 async def test_a_name_that_nobody_knows_is_an_error_of_the_system():
