@@ -136,10 +136,10 @@ def healing(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> l
         fleet = meet(size, seed, loss)
         fleet.split(set(range(size // 2)))
         fleet.run(60.0)
-        assert not _nobody_is_held_dead(fleet)
+        assert not nobody_is_held_dead(fleet)
         fleet.heal()
         begun_s, said = fleet.now_s, [fleet.num_bytes]
-        while not _nobody_is_held_dead(fleet) and fleet.now_s - begun_s < 120:
+        while not nobody_is_held_dead(fleet) and fleet.now_s - begun_s < 120:
             fleet.run(0.1)
             said.append(fleet.num_bytes)
         healed_s.append(fleet.now_s - begun_s)
@@ -257,7 +257,7 @@ def _load_ages_s(fleet: Fleet) -> list[float]:
     return ages_s
 
 
-def _nobody_is_held_dead(fleet: Fleet) -> bool:
+def nobody_is_held_dead(fleet: Fleet) -> bool:
     return all(
         member.standing.state is not State.DEAD
         for peer in fleet.live()

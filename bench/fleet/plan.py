@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from .absences import absences
 from .figures import (
     Measure,
     deaths,
@@ -37,5 +38,7 @@ def measures_of(size: int) -> Iterator[tuple[Measure, float, Sequence[int]]]:
         yield healing, 0.1, few[: 3 if size <= 50 else 1]
         yield healing, 0.3, few[: 2 if size <= 50 else 1]
     yield talk, 0.0, few[:1]
+    if size == SIZES[0]:  # the more there are, the less is anybody alone
+        yield absences, 0.0, few
     if size > 10:  # what a core takes alone would count for too much
         yield memory, 0.0, few[:1]

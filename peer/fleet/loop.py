@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -158,7 +159,7 @@ class FleetLoop:
             self.driver.stop()
             self._datagrams.close()
             with suppress(OSError):  # nobody is there to be told
-                self._book.add(self._met())
+                self._book.add(self._met(), int(time.time()))
 
     def note(self, text: str, topic: str = "") -> None:
         self._notices.add(self._loop.time(), text, topic)
@@ -237,6 +238,7 @@ class FleetLoop:
     def _readdress(self, addresses: tuple[Address, ...]) -> None:
         """The machine is reached at these now."""
         logger.info("addresses changed now=%s", " ".join(each.ip for each in addresses))
+        self.driver.act(lambda core, now_s: core.seek_anew(now_s))
         self._publisher.addresses = addresses
         if self._core.own.address in addresses or is_loopback(addresses[0].ip):
             self._publisher.introduce()
@@ -307,10 +309,21 @@ class FleetLoop:
         """
         while True:
             await asyncio.sleep(_BOOK_EVERY_S)
+            before = self._book.addresses
             try:
-                await asyncio.to_thread(self._book.add, self._met())
+                await asyncio.to_thread(self._book.add, self._met(), int(time.time()))
             except OSError as error:
                 self.note(f"the addresses of peers cannot be kept: {error.strerror}")
+            self._seek_as_in(self._book.addresses, before)
+
+    def _seek_as_in(self, book: Sequence[Address], before: Sequence[Address]) -> None:
+        """Whoever was met is sought for longer than he is held dead, and in this run too."""
+        for address in before:
+            if address not in book:
+                self._drop_seed(address)
+        for address in book:
+            if address not in before:
+                self._add_seed(address)
 
     def _tell_unread(self, nodes: Sequence[NodeId]) -> None:
         self._notices.forget({_UNREAD})

@@ -1,7 +1,8 @@
 """Where others ought to be: addresses and names that a person gave, tried for as long as we run.
 
 A name may mean several addresses, and others tomorrow: it is looked up again each minute, in a
-thread, and all that it means are tried. An http endpoint is asked which port its fleet has.
+thread, and all that it means are tried, more often than that: what a person named may be a machine
+that starts any moment now. An http endpoint is asked which port its fleet has.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .udp import address_of
 logger = logging.getLogger(__name__)
 
 LOOK_UP_EVERY_S = 60.0
+_ASKS_A_LOOK_UP = 6
 _ASK_S = 5.0
 _MAX_HEALTH_BYTES = 64 * 1024
 # What comes of asking: no answer, or one that no peer gives, as deep as it may be.
@@ -138,10 +140,12 @@ async def follow(
         except _NOT_FOUND as error:
             logger.info("seed not found host=%s error=%s", seed.host, error)
             rest_s = min(2 * rest_s, LOOK_UP_EVERY_S)
+            await asyncio.sleep(rest_s)
         else:
             rest_s = LOOK_UP_EVERY_S
-            on_addresses(addresses)
-        await asyncio.sleep(rest_s)
+            for _ in range(_ASKS_A_LOOK_UP):
+                on_addresses(addresses)
+                await asyncio.sleep(LOOK_UP_EVERY_S / _ASKS_A_LOOK_UP)
 
 
 async def _fleet_port(seed: Seed, session: aiohttp.ClientSession) -> int:

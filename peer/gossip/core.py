@@ -134,12 +134,16 @@ class Core:
         self._seeker.introduce(now_s, address)
 
     def add_seed(self, now_s: float, address: Address) -> None:
-        """Somebody of ours ought to be at this address: ask for ever."""
+        """Somebody of ours ought to be at this address: ask for ever, if ever more seldom."""
         self._seeker.add_seed(now_s, address)
 
     def drop_seed(self, address: Address) -> None:
         """Nobody says so any more: who is there is known by now, or not sought."""
         self._seeker.drop_seed(address)
+
+    def seek_anew(self, now_s: float) -> None:
+        """We are in another network, or it is there again: who was not found may be found now."""
+        self._seeker.begin_anew(now_s)
 
     def doubt(self, now_s: float, node: NodeId) -> None:
         """Somebody had no luck with this peer: ask it at once, and judge it soon."""
@@ -247,6 +251,8 @@ class Core:
 
     def _on_moved(self, now_s: float, member: Member, before: Standing | None) -> None:
         if not member.standing.is_reachable:
+            if before is not None and before.is_reachable:
+                self._seeker.begin_anew(now_s)
             return
         if before is None or not before.is_reachable:
             self._prober.order.insert(member.node)
@@ -257,6 +263,8 @@ class Core:
         """What is said of us is too much: be above it."""
         self.desk.health.blame()
         self._rise_above(now_s, gen, inc)
+        # Whoever says it is there, and may not hear that it is not so: we may hold him dead, too.
+        self._seeker.begin_anew(now_s)
 
     def _rise_above(self, now_s: float, gen: int, inc: int) -> None:
         identity = refuted(self.own.identity, gen, inc, self.desk.rng.randbytes)
@@ -297,4 +305,5 @@ class Core:
         self._prober.lenient_until_s = now_s + grace_s
         self._beliefs.postpone(now_s + grace_s)
         self._rise_above(now_s, own.gen, own.identity.inc)
+        self._seeker.begin_anew(now_s)
         self.desk.speaker.emit(Resumed(slept_s))

@@ -51,6 +51,8 @@ class Timing:
     goodbyes: int = 8
     seed_period_s: float = 10.0
     lonely_seed_period_s: float = 1.0
+    quick_seeking_s: float = 60.0  # so long who hears nobody looks as often as that, and then
+    rarest_seeking_s: float = 60.0  # ever more seldom, until each address rests so long
     dead_kept_s: float = 24 * 3600.0
     left_kept_s: float = 3600.0
     max_tombstones: int = 4096
@@ -74,6 +76,13 @@ class Timing:
     def copies(self, num_peers: int) -> int:
         """How often one peer sends one rumour."""
         return self.rumour_copies * max(1, math.ceil(math.log10(num_peers + 1)))
+
+    def seeking_rest_s(self, sought_s: float) -> float:
+        """How long an address rests between two tries, once all were sought in vain for so long:
+        as long as they have been since the quick ones, so that the rest doubles with every try.
+        """
+        rest_s = max(self.lonely_seed_period_s, sought_s - self.quick_seeking_s)
+        return min(rest_s, self.rarest_seeking_s)
 
     def sync_every_s(self, num_peers: int) -> float:
         """Anti-entropy gets rarer in large fleets, so that its bytes stay level."""

@@ -61,6 +61,19 @@ def test_a_peer_that_stalls_is_believed_dead_and_returns_accusing_nobody() -> No
     assert fleet.peers[4].events["Resumed"] == 1
 
 
+@pytest.mark.parametrize("seed", range(1, 8))
+def test_two_who_have_looked_for_each_other_in_vain_for_long_meet_within_a_minute(
+    seed: int,
+) -> None:
+    fleet = Fleet(2, seed)
+    fleet.seed(0, 1)
+    fleet.split({0})
+    fleet.run(600.0 + 7.0 * seed)
+    assert fleet.state(0, 1) is fleet.state(1, 0) is State.DEAD
+    fleet.heal()
+    assert fleet.run_until(fleet.all_see_all, 120.0) <= 61.0
+
+
 def test_one_way_links_are_bridged_by_the_others() -> None:
     fleet = Fleet(5, seed=14)
     fleet.network.one_way_cut = {(0, 1)}

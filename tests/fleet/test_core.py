@@ -505,11 +505,3 @@ def test_a_recording_of_a_whole_fleet_changes_nothing_in_an_empty_peer() -> None
         fleet.run(0.05)
     core = fleet.peers[0].core
     assert len(core.members) == 0 and size_of(core).loads == 1 and size_of(core).sessions == 0
-
-
-def test_a_seed_that_was_dropped_is_tried_no_more(stage: Stage) -> None:
-    stage.core.add_seed(stage.now_s, HIS)
-    assert any(send.address == HIS for send in stage.wait(30.0))
-    stage.core.drop_seed(HIS)
-    stage.wait(2.0)  # what was begun before
-    assert not any(send.address == HIS for send in stage.wait(60.0))

@@ -21,6 +21,7 @@ from cortex.peer.fleet.membership import OwnState
 from cortex.peer.fleet.thread import FleetThread
 from cortex.peer.fleet.udp import FleetSockets
 from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
+from cortex.peer.gossip import core
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import Versions
 from cortex.peer.gossip.records import LOAD_DRAINING, NO_LOAD, Address, LoadRecord, ModelLoad
@@ -223,6 +224,45 @@ async def test_a_peer_finds_those_again_whom_it_knew_without_any_seed(
     assert again.view.me.gen > second.view.me.gen
     await again.until_sees(first, lambda peer: peer.state == "up")
     await first.until_sees(again, lambda peer: peer.gen == again.view.me.gen)
+
+
+async def test_whoever_is_met_is_sought_in_this_run_too(
+    start_member: StartMember, monkeypatch: pytest.MonkeyPatch
+):
+    is_sought = threading.Event()
+    add_seed = core.Core.add_seed
+    monkeypatch.setattr(loop, "_BOOK_EVERY_S", 0.01)
+    first = await start_member("first")
+
+    def note(of: core.Core, now_s: float, address: Address) -> None:
+        add_seed(of, now_s, address)
+        if of.own.address.port == first.sockets.port:  # which was given no seed
+            is_sought.set()
+
+    monkeypatch.setattr(core.Core, "add_seed", note)
+    await start_member("second", first)
+    assert await asyncio.to_thread(is_sought.wait, DEADLINE_S)
+
+
+async def test_who_has_another_address_seeks_the_others_anew(
+    start_member: StartMember, monkeypatch: pytest.MonkeyPatch
+):
+    has_sought = threading.Event()
+
+    async def follow(
+        _sockets: FleetSockets,
+        first: tuple[Address, ...],
+        on_change: Callable[[tuple[Address, ...]], None],
+    ) -> None:
+        on_change((*first, Address("10.9.9.9", 1)))
+
+    def seek_anew(_core: core.Core, _now_s: float) -> None:
+        has_sought.set()
+
+    monkeypatch.setattr(loop, "follow_addresses", follow)
+    monkeypatch.setattr(core.Core, "seek_anew", seek_anew)
+    await start_member("first")
+    assert await asyncio.to_thread(has_sought.wait, DEADLINE_S)
 
 
 async def test_a_disk_that_is_busy_with_addresses_keeps_nobody_from_answering(

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from cortex.peer.addresses import is_loopback
 from cortex.peer.errors import CannotListen
+from cortex.peer.fleet import seeds
 from cortex.peer.fleet.book import MAX_ADDRESSES, Book
 from cortex.peer.fleet.interfaces import Interface, addresses_to_dial
 from cortex.peer.fleet.notices import KEPT_S, MAX_HINTS, MAX_NOTICES, Notices
@@ -101,9 +102,33 @@ async def test_an_endpoint_is_asked_for_the_port_of_its_fleet_until_it_tells(
     assert not answers
 
 
+async def test_what_a_name_means_is_tried_more_often_than_it_is_looked_up(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+):
+    looked_up: list[str] = []
+    meant = (Address("10.0.0.1", 4000),)
+    found: asyncio.Queue[tuple[Address, ...]] = asyncio.Queue()
+
+    async def note(host: str, _port: int) -> tuple[Address, ...]:
+        looked_up.append(host)
+        return meant
+
+    monkeypatch.setattr(seeds, "look_up", note)
+    monkeypatch.setattr(seeds, "LOOK_UP_EVERY_S", 0.06)
+    following = asyncio.create_task(follow(parse_seed("borea"), session, found.put_nowait))
+    async with asyncio.timeout(10):
+        tried = [await found.get() for _ in range(18)]
+    following.cancel()
+    assert tried == 18 * [meant]
+    assert len(looked_up) == 3
+
+
 async def test_a_name_that_nobody_knows_is_an_error_of_the_system():
     with pytest.raises(OSError):
         await look_up("a name with blanks", 1)
+
+
+NOW_S = 1_800_000_000
 
 
 def test_the_book_comes_back_and_forgets_the_longest_unseen(tmp_path: Path):
@@ -111,16 +136,48 @@ def test_the_book_comes_back_and_forgets_the_longest_unseen(tmp_path: Path):
     assert Book(path).addresses == ()
     old = tuple(Address("10.0.0.1", port) for port in range(1, MAX_ADDRESSES + 1))
     met = (Address("10.0.0.2", 1), old[0])
-    Book(path).add(old)
+    Book(path).add(old, NOW_S)
     book = Book(path)
     assert book.addresses == old
-    book.add(met)
+    book.add(met, NOW_S)
     assert Book(path).addresses == book.addresses == (*old[2:], *met)
+
+
+def test_where_nobody_was_met_for_a_month_is_forgotten_once_others_are_met(tmp_path: Path):
+    path = tmp_path / "peers.json"
+    left, home, new = (Address("10.0.0.1", port) for port in (1, 2, 3))
+    Book(path).add((left, home), NOW_S)
+    for day in range(1, 31):
+        Book(path).add((home,), NOW_S + day * 86_400)
+    assert Book(path).addresses == (left, home)
+    long_after_s = NOW_S + 31 * 86_400
+    book = Book(path)
+    book.add((), long_after_s)
+    assert Book(path).addresses == book.addresses == (left, home), "away from all of them"
+    book.add((new,), long_after_s)
+    assert Book(path).addresses == book.addresses == (home, new)
+
+
+def test_what_is_met_all_the_time_is_written_once_a_day(tmp_path: Path):
+    path = tmp_path / "peers.json"
+    book = Book(path)
+    home = Address("10.0.0.1", 1)
+    written: set[str] = set()
+    for minute in range(3 * 24 * 60):
+        book.add((home,), NOW_S + 60 * minute)
+        written.add(path.read_text())
+    assert len(written) == 3
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", '{"addresses": [["beast", 1]]}', '{"addresses": [["10.0.0.1", 0]]}', "{" * 9999],
+    [
+        "",
+        "[]",
+        '{"addresses": [["beast", 1, 1]]}',
+        '{"addresses": [["10.0.0.1", 0, 1]]}',
+        "{" * 9999,
+    ],
 )
 def test_a_book_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, text: str):
     path = tmp_path / "peers.json"
