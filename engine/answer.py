@@ -39,6 +39,7 @@ class AnswerText:
         self._num_tokens = 0
         self._num_reasoning_tokens = 0
         self._was_word = False
+        self._tells_end = prompt.tells_end
         self._has_called = False
         self._echo = prompt.echo
         self._echoed_ids: Sequence[int] = prompt.token_ids if prompt.echo else ()
@@ -80,6 +81,10 @@ class AnswerText:
         if not self._was_word:
             return ()
         return (self._spelt(token_id, scores, is_skipped=self._detokenizer.skips(token_id)),)
+
+    def spell_end(self, token_id: int, scores: TokenScores) -> tuple[TokenLogprob, ...]:
+        """Those of the token that ended the answer, in whose text it has no part."""
+        return (self._spelt(token_id, scores, is_skipped=True),) if self._tells_end else ()
 
     def spell_prompt(self, scores: Sequence[TokenScores]) -> tuple[TokenLogprob, ...]:
         """Those of an echoed prompt: `scores` are of all its tokens but the first."""

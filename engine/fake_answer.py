@@ -203,9 +203,11 @@ class Answer:
             return Made(finish="stop", stop_text=text.stop_text)
         if text.num_tokens >= self._prompt.max_tokens:
             return self._end(Made(), self._prompt.limited_by)
-        token_id = self._source.next(_ANYTHING if self._guide is None else self._guide.next())
+        coming = _ANYTHING if self._guide is None else self._guide.next()
+        token_id = self._source.next(coming)
         if token_id is None or token_id in self._prompt.stop_token_ids:
-            return self._end(Made(), "stop")
+            drawn = None if isinstance(coming, Over) else self._drawn_end(token_id)
+            return self._end(Made(logprobs=self._end_logprobs(drawn)), "stop")
         self._feed(token_id)
         made = Made((token_id,), text.push(token_id), logprobs=self._logprobs(token_id))
         if text.is_stopped:
@@ -230,6 +232,15 @@ class Answer:
         if self._prompt.top_logprobs is None:
             return ()
         return self._text.spell(token_id, self._scores(token_id, self._text.num_tokens))
+
+    def _drawn_end(self, token_id: int | None) -> int | None:
+        """Sources that end of themselves name no token for it."""
+        return next(iter(self._prompt.stop_token_ids), None) if token_id is None else token_id
+
+    def _end_logprobs(self, token_id: int | None) -> tuple[TokenLogprob, ...]:
+        if self._prompt.top_logprobs is None or token_id is None:
+            return ()
+        return self._text.spell_end(token_id, self._scores(token_id, self._text.num_tokens + 1))
 
     def _scores(self, token_id: int, place: int) -> TokenScores:
         """Made up, the same each time: the token itself is the best, others follow by one each."""

@@ -107,6 +107,7 @@ def build_prompt(
         top_logprobs=top_logprobs,
         reply=bound.reply,
         echo=_echo(model, request),
+        tells_end=request.raw is not None,
         grammar=bound.grammar,
         reasoning_budget_tokens=request.reasoning.budget_tokens,
     )

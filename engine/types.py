@@ -305,7 +305,8 @@ class Prompt(msgspec.Struct, frozen=True):
     go on to its limit, and they may not come before `min_tokens`. `max_tokens` is already lowered
     to what the context leaves, and `limited_by` is how an answer ends that becomes so long; 0 is a
     prompt that is read and not answered. With `pooling` it is read for its vector. `echo` is what
-    is told of it before the answer, with the log probabilities of its tokens where those are asked.
+    is told of it before the answer, with the log probabilities of its tokens where those are asked;
+    with `tells_end` those of an answer go as far as the token that ends it.
     `grammar` is what the answer has to be from the end of its reasoning on
     (`grammars/answers.py`); empty leaves it free. At `reasoning_budget_tokens` of reasoning the
     answer begins.
@@ -327,3 +328,4 @@ class Prompt(msgspec.Struct, frozen=True):
     grammar: str = ""
     reasoning_budget_tokens: int | None = None
     answer_start: int = 0
+    tells_end: bool = False

@@ -136,6 +136,17 @@ def test_log_probabilities_are_told_of_words_alone() -> None:
     assert told == b"Yes."
 
 
+@pytest.mark.parametrize("tells_end", [True, False])
+def test_the_token_that_ends_an_answer_is_told_where_that_is_asked_and_is_none_of_its_text(
+    tells_end: bool,
+) -> None:
+    asked = replace(prompt(form=ReplyFormat()), tells_end=tells_end)
+    [end] = _TOKENIZER.encode("<|im_end|>")
+    told = AnswerText(_TOKENIZER, asked).spell_end(end, TokenScores(-0.5, ()))
+    expected = TokenLogprob(ScoredToken(b"<|im_end|>", -0.5), is_skipped=True)
+    assert told == ((expected,) if tells_end else ())
+
+
 def test_a_control_token_among_the_words_is_told_as_none_of_their_text() -> None:
     answer = AnswerText(_TOKENIZER, Prompt((1,), (), (), Sampling(7), 1000, (), ()))
     told: dict[bytes, bool] = {}
