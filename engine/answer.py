@@ -67,10 +67,13 @@ class AnswerText:
         """What may be told now; sets `is_stopped` where the answer ends here."""
         self._num_tokens += 1
         was_reasoning, was_words = self._parser.is_reasoning, self._parser.is_in_words
-        deltas = self._parser.push(self._detokenizer.push(token_id))
+        text = self._detokenizer.push(token_id)
+        deltas = self._parser.push(text)
         # The marks around it count as reasoning too, and no mark is one of the words.
         self._num_reasoning_tokens += was_reasoning or self._parser.is_reasoning
-        self._was_word = was_words and self._parser.is_in_words
+        # Nor are the line breaks behind a mark, which are the mark's own.
+        is_of_mark = self._parser.is_at_edge and bool(text) and not text.strip("\n")
+        self._was_word = was_words and self._parser.is_in_words and not is_of_mark
         return (*self._take_echo(), *self._until_stop(deltas))
 
     def spell(self, token_id: int, scores: TokenScores) -> tuple[TokenLogprob, ...]:

@@ -60,6 +60,17 @@ def play(
     return [*deltas, *answer.flush(is_cut=is_cut)], answer
 
 
+def spelt(asked: Prompt, text: str) -> bytes:
+    """The tokens of which log probabilities are told."""
+    answer = AnswerText(_TOKENIZER, asked)
+    told = b""
+    for token_id in _TOKENIZER.encode(text):
+        answer.push(token_id)
+        for entry in answer.spell(token_id, TokenScores(-0.5, ())):
+            told += entry.token.data
+    return told
+
+
 def words(deltas: Sequence[Delta]) -> str:
     return "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
 
@@ -127,13 +138,15 @@ def test_reasoning_tokens_are_counted_with_the_mark_that_ends_them() -> None:
 
 
 def test_log_probabilities_are_told_of_words_alone() -> None:
-    answer = AnswerText(_TOKENIZER, prompt())
-    told = b""
-    for token_id in _TOKENIZER.encode(f"hm</think>Yes.{_CALL}"):
-        answer.push(token_id)
-        for entry in answer.spell(token_id, TokenScores(-0.5, ())):
-            told += entry.token.data
-    assert told == b"Yes."
+    assert spelt(prompt(), f"hm</think>Yes.{_CALL}") == b"Yes."
+
+
+def test_line_breaks_behind_a_mark_have_no_log_probability_and_those_among_words_have() -> None:
+    assert spelt(prompt(), "hm\n</think>\n\nYes.\n\nNo.") == b"Yes.\n\nNo."
+    # The first bytes of a character say nothing yet, and a mark may still come of a bracket.
+    assert spelt(prompt(), "hm</think>\n\n\U0001f642") == "\U0001f642".encode()
+    assert spelt(prompt(), "hm</think>\n\n<b>") == b"<b>"
+    assert spelt(prompt(form=ReplyFormat()), "\n\nYes.") == b"\n\nYes."
 
 
 @pytest.mark.parametrize("tells_end", [True, False])
