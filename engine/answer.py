@@ -40,6 +40,7 @@ class AnswerText:
         self._num_reasoning_tokens = 0
         self._was_word = False
         self._tells_end = prompt.tells_end
+        self._includes_stop = prompt.includes_stop
         self._has_called = False
         self._echo = prompt.echo
         self._echoed_ids: Sequence[int] = prompt.token_ids if prompt.echo else ()
@@ -127,8 +128,9 @@ class AnswerText:
                 self.is_stopped = not delta.text.isspace()
             elif isinstance(delta, TextDelta):
                 scan = self._scanner.push(delta.text)
-                told += _words(scan.safe)
                 self.stop_text = scan.matched
+                shown_stop = scan.matched if self._includes_stop else None
+                told += _words(scan.safe + (shown_stop or ""))
                 self.is_stopped = scan.matched is not None
             else:
                 told += (*_words(self._scanner.flush()), delta)

@@ -35,8 +35,8 @@ class Started:
 class NewToken:
     """One token of an answer, or its end without one. `num_cached` counts prompt tokens.
 
-    `ended_by` is the token that was drawn as the end: it is no part of the answer, and then `scores`
-    are its own. `prompt_scores` come once, with the first: those of all tokens of the prompt but
+    `ended_by` is the token that was drawn as the end: it is no part of the answer, and `scores` are
+    then its own. `prompt_scores` come once, with the first: those of all tokens of the prompt but
     its first.
     """
 

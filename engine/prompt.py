@@ -15,7 +15,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from .bounds import MAX_STOP_CHARS, MAX_STOPS
+from .bounds import MAX_STOP_CHARS, MAX_STOP_TOKEN_IDS, MAX_STOPS
 from .chat.rendering import render_request
 from .errors import InvalidRequest, ModelNotSupported, TooManyImages, VisionUnsupported
 from .generation import resolve_sampling
@@ -91,6 +91,7 @@ def build_prompt(
     token_ids = encoded.token_ids
     max_tokens, limited_by = _room(len(token_ids), request, context_tokens)
     bound = bind_answer(request, encoded.reply, why_not)
+    stop_token_ids = _stop_token_ids(model, request, is_bound=bool(bound.grammar))
     check_wanted()
     images, sizes = _open_pictures(encoded, model.vision, check_wanted, pixels, prepare)
     prompt = Prompt(
@@ -102,7 +103,8 @@ def build_prompt(
         max_tokens=max_tokens,
         limited_by=limited_by,
         stop=stop,
-        stop_token_ids=() if request.ignore_eos else model.defaults.stop_token_ids,
+        stop_token_ids=stop_token_ids,
+        includes_stop=request.includes_stop,
         min_tokens=request.min_tokens,
         top_logprobs=top_logprobs,
         reply=bound.reply,
@@ -343,6 +345,26 @@ def _checked_stop(stop: Sequence[str]) -> tuple[str, ...]:
             f"stop takes at most {MAX_STOPS} strings of {MAX_STOP_CHARS} characters", param="stop"
         )
     return tuple(s for s in stop if s)
+
+
+def _stop_token_ids(model: TextModel, request: ChatRequest, *, is_bound: bool) -> tuple[int, ...]:
+    wanted, own = request.stop_token_ids, model.defaults.stop_token_ids
+    if len(wanted) > MAX_STOP_TOKEN_IDS:
+        raise InvalidRequest(
+            f"stop_token_ids holds {len(wanted)} tokens, at most {MAX_STOP_TOKEN_IDS} are taken",
+            param="stop_token_ids",
+        )
+    for token_id in wanted:
+        _check_token_id(model, token_id, "stop_token_ids")
+    others = set(wanted).difference(own)
+    if is_bound and others:
+        raise InvalidRequest(
+            f"stop_token_ids: token {min(others)} might end the answer inside the form that it has"
+            " to have",
+            "leave stop_token_ids out: an answer in a form ends where the form does",
+            param="stop_token_ids",
+        )
+    return tuple(dict.fromkeys((*(() if request.ignore_eos else own), *wanted)))
 
 
 def prompt_hash(prompt: Prompt) -> bytes:

@@ -129,6 +129,16 @@ def test_an_answer_resumed_anywhere_goes_on_as_if_never_cut(cut: int, stops: boo
     assert resumed.usage == answer.usage
 
 
+def test_an_answer_may_end_behind_its_stop_string() -> None:
+    asked = replace(prompt("ook", "\n", form=ReplyFormat()), includes_stop=True)
+    deltas, answer = say(asked, "Let me look.\nNo")
+    assert (words(deltas), answer.stop_text) == ("Let me look", "ook")
+    # One that is complete only with what was held back at the end.
+    calls = ReplyFormat("none", "json", (Tool("f"),))
+    deltas, answer = say(replace(asked, reply=calls), "Yes\n")
+    assert (words(deltas), answer.stop_text) == ("Yes\n", "\n")
+
+
 def test_reasoning_tokens_are_counted_with_the_mark_that_ends_them() -> None:
     _, answer = say(prompt(), "hm\n</think>\n\nYes.")
     assert (answer.usage.reasoning_tokens, answer.usage.completion_tokens) == (4, 10)

@@ -500,9 +500,27 @@ def test_wishes_to_the_decoder_reach_the_prompt() -> None:
     assert not build_prompt(_BLIND, replace(request, ignore_eos=True), 4096).prompt.stop_token_ids
 
 
+def test_a_clients_stop_tokens_stand_beside_the_models_own_unless_these_are_ignored() -> None:
+    own = _BLIND.defaults.stop_token_ids
+    request = ask(user("a"), stop_token_ids=(own[0], 3, 3))
+    assert build_prompt(_BLIND, request, 4096).prompt.stop_token_ids == (*own, 3)
+    ignoring = replace(request, ignore_eos=True)
+    assert build_prompt(_BLIND, ignoring, 4096).prompt.stop_token_ids == (own[0], 3)
+
+
+def test_a_stop_token_that_might_end_an_answer_inside_its_form_is_refused() -> None:
+    formed = ask(user("a"), grammar=Grammar("choice", '["yes"]'))
+    own = _BLIND.defaults.stop_token_ids
+    assert build_prompt(_BLIND, replace(formed, stop_token_ids=own), 4096).prompt.grammar
+    refused = refuse(_BLIND, replace(formed, stop_token_ids=(*own, 3)))
+    assert (refused.param, "token 3 " in refused.message) == ("stop_token_ids", True)
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
+        ({"stop_token_ids": (10**9,)}, "stop_token_ids"),
+        ({"stop_token_ids": (5,) * 65}, "stop_token_ids"),
         ({"logit_bias": ((10**9, 1.0),)}, "logit_bias"),
         ({"logit_bias": ((5, 101.0),)}, "logit_bias"),
         ({"logit_bias": ((5, float("nan")),)}, "logit_bias"),
