@@ -282,46 +282,6 @@ def test_other_servers_names_of_structured_outputs_are_refused_with_ours(
     assert parse(**dict.fromkeys(wish)).request.grammar is None
 
 
-@pytest.mark.parametrize(
-    ("wish", "instead"),
-    [
-        ({"allowed_token_ids": [5]}, "logit_bias"),
-        ({"bad_words": ["a"]}, "logit_bias"),
-        ({"skip_special_tokens": False}, "return_token_ids"),
-        ({"prompt_logprobs": 0}, "echo"),
-        ({"include_stop_str_in_output": True, "stop_token_ids": [5]}, "stop_token_ids"),
-    ],
-)
-def test_other_servers_wishes_that_are_not_obeyed_are_refused_with_what_is(
-    wish: dict[str, Any], instead: str
-):
-    error = refusal(**wish)
-    assert isinstance(error, UnsupportedParameter)
-    assert error.param == next(iter(wish))
-    assert instead in error.hint
-
-
-@pytest.mark.parametrize(
-    "wish",
-    [
-        {"allowed_token_ids": [], "bad_words": [], "skip_special_tokens": True},
-        {"include_stop_str_in_output": False, "stop_token_ids": [5]},
-        {"include_stop_str_in_output": True, "stop_token_ids": []},
-        dict.fromkeys(["allowed_token_ids", "bad_words", "skip_special_tokens", "stop_token_ids"]),
-        dict.fromkeys(["prompt_logprobs", "include_stop_str_in_output"]),
-    ],
-)
-def test_other_servers_wishes_that_ask_nothing_are_taken(wish: dict[str, Any]):
-    request = parse(**wish).request
-    assert list(request.stop_token_ids) == (wish.get("stop_token_ids") or [])
-    assert request.includes_stop is bool(wish.get("include_stop_str_in_output"))
-
-
-@pytest.mark.parametrize("wrong", [[-1], [10**9], ["5"], [0.5], 5])
-def test_a_stop_token_that_is_no_token_id_is_refused_by_name(wrong: Any):
-    assert (refusal(stop_token_ids=wrong).param or "").startswith("stop_token_ids")
-
-
 def test_the_old_spelling_of_tools_is_refused_as_unsupported():
     error = refusal(functions=[{"name": "f"}])
     assert isinstance(error, UnsupportedParameter)
