@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn, get_args
 import msgspec
 from msgspec import Meta, Raw, field
 
+from cortex.engine.bounds import MAX_STOP_TOKEN_IDS
 from cortex.engine.types import (
     MAX_LOGIT_BIASES,
     ChatRequest,
@@ -20,7 +21,7 @@ from cortex.engine.types import (
 
 from ..errors import UnsupportedParameter
 from .asked import Arrival
-from .decoding import ModelName, Priority, is_absent, read_raw, refuse
+from .decoding import ModelName, Priority, check_count, is_absent, read_raw, refuse
 from .forms import ResponseFormat, StructuredOutputs, read_grammar
 from .openai_replies import ReplyHead
 from .routing import first_key, user_key
@@ -103,7 +104,7 @@ class DecoderFields(msgspec.Struct, kw_only=True):
         list[TokenId] | None,
         Meta(
             description="They end the answer as the model's own end does, with `ignore_eos` too;"
-            " not within `response_format` and its kin, unless it is the model's own."
+            " within `response_format` and its kin control tokens alone. 64 at most."
         ),
     ] = None
     include_stop_str_in_output: Annotated[
@@ -190,7 +191,7 @@ def read_request(body: DecoderFields, arrival: Arrival, **more: Any) -> ChatRequ
         ),
         num_choices=read_num_choices(body, arrival),
         logit_bias=_read_logit_bias(body),
-        stop_token_ids=tuple(body.stop_token_ids or ()),
+        stop_token_ids=_read_stop_token_ids(body),
         includes_stop=bool(body.include_stop_str_in_output),
         ignore_eos=bool(body.ignore_eos),
         min_tokens=body.min_tokens or 0,
@@ -247,6 +248,13 @@ def _read_whole(name: str, value: float | None) -> int | None:
     if value is not None and value != int(value):
         refuse(name, "must be a whole number")
     return None if value is None else int(value)
+
+
+def _read_stop_token_ids(body: DecoderFields) -> tuple[int, ...]:
+    """They travel with every prompt of their body, so they are counted before any of them does."""
+    token_ids = body.stop_token_ids or []
+    check_count("stop_token_ids", token_ids, MAX_STOP_TOKEN_IDS)
+    return tuple(token_ids)
 
 
 def _read_logit_bias(body: DecoderFields) -> tuple[tuple[int, float], ...]:

@@ -111,8 +111,8 @@ def test_other_servers_wishes_that_ask_nothing_are_taken(wish: dict[str, Any]):
     assert request.includes_stop is bool(wish.get("include_stop_str_in_output"))
 
 
-@pytest.mark.parametrize("wrong", [[-1], [10**9], ["5"], [0.5], 5])
-def test_a_stop_token_that_is_no_token_id_is_refused_by_name(wrong: Any):
+@pytest.mark.parametrize("wrong", [[-1], [10**9], ["5"], [0.5], 5, [5] * 65])
+def test_stop_tokens_that_are_no_token_ids_or_too_many_are_refused_by_name(wrong: Any):
     with pytest.raises(InvalidRequest) as refused:
         parse(stop_token_ids=wrong)
     assert (refused.value.param or "").startswith("stop_token_ids")
