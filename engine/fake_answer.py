@@ -51,14 +51,18 @@ class HashSource:
     """The next token is a hash of the prompt's pictures and of all tokens so far.
 
     Answers to one prompt differ by their `choice`. It keeps to tokens that a bias demands, away
-    from those that one forbids, and ends of itself where the prompt lets it. Where only some tokens
-    may come it is one of them.
+    from those that one forbids, and ends of itself where the prompt lets it, as if it had drawn the
+    first of what ends it. Where only some tokens may come it is one of them.
     """
 
     def __init__(self, tokenizer: Tokenizer, prompt: Prompt, choice: int = 0) -> None:
         bias = prompt.sampling.logit_bias
         self._token_ids = _biased(_letters(tokenizer, _ALPHABET), bias)
         self._stop_token_ids = prompt.stop_token_ids
+        # A client's stop tokens may be letters: those come once the answer may end, and not before.
+        letters = [i for i in self._token_ids if i not in prompt.stop_token_ids]
+        self._unending_ids = letters or self._token_ids
+        self._min_tokens = prompt.min_tokens
         # The mark of a call comes by itself where calls are bound to be right.
         call_ids = tokenizer.encode(CALL)
         formal = [*_letters(tokenizer, _FORMAL), *(call_ids if len(call_ids) == 1 else ())]
@@ -97,7 +101,8 @@ class HashSource:
                 return None
             if not may_end and self._think_end_id is not None:
                 return self._think_end_id  # words are owed still: it is the reasoning that ends
-        return self._token_ids[draw % len(self._token_ids)]
+        letters = self._unending_ids if self._num_fed < self._min_tokens else self._token_ids
+        return letters[draw % len(letters)]
 
     def _among(self, mask: bytearray, draw: int, *, is_odd: bool) -> int | None:
         bits = int.from_bytes(mask, "little")
