@@ -39,6 +39,8 @@ class AnswerText:
         self._num_tokens = 0
         self._num_reasoning_tokens = 0
         self._was_word = False
+        self._tells_end = prompt.tells_end
+        self._includes_stop = prompt.includes_stop
         self._has_called = False
         self._echo = prompt.echo
         self._echoed_ids: Sequence[int] = prompt.token_ids if prompt.echo else ()
@@ -66,10 +68,13 @@ class AnswerText:
         """What may be told now; sets `is_stopped` where the answer ends here."""
         self._num_tokens += 1
         was_reasoning, was_words = self._parser.is_reasoning, self._parser.is_in_words
-        deltas = self._parser.push(self._detokenizer.push(token_id))
+        text = self._detokenizer.push(token_id)
+        deltas = self._parser.push(text)
         # The marks around it count as reasoning too, and no mark is one of the words.
         self._num_reasoning_tokens += was_reasoning or self._parser.is_reasoning
-        self._was_word = was_words and self._parser.is_in_words
+        # Nor are the line breaks behind a mark, which are the mark's own.
+        is_of_mark = self._parser.is_at_edge and bool(text) and not text.strip("\n")
+        self._was_word = was_words and self._parser.is_in_words and not is_of_mark
         return (*self._take_echo(), *self._until_stop(deltas))
 
     def spell(self, token_id: int, scores: TokenScores) -> tuple[TokenLogprob, ...]:
@@ -80,6 +85,10 @@ class AnswerText:
         if not self._was_word:
             return ()
         return (self._spelt(token_id, scores, is_skipped=self._detokenizer.skips(token_id)),)
+
+    def spell_end(self, token_id: int, scores: TokenScores) -> tuple[TokenLogprob, ...]:
+        """Those of the token that ended the answer, in whose text it has no part."""
+        return (self._spelt(token_id, scores, is_skipped=True),) if self._tells_end else ()
 
     def spell_prompt(self, scores: Sequence[TokenScores]) -> tuple[TokenLogprob, ...]:
         """Those of an echoed prompt: `scores` are of all its tokens but the first."""
@@ -119,8 +128,9 @@ class AnswerText:
                 self.is_stopped = not delta.text.isspace()
             elif isinstance(delta, TextDelta):
                 scan = self._scanner.push(delta.text)
-                told += _words(scan.safe)
                 self.stop_text = scan.matched
+                shown_stop = scan.matched if self._includes_stop else None
+                told += _words(scan.safe + (shown_stop or ""))
                 self.is_stopped = scan.matched is not None
             else:
                 told += (*_words(self._scanner.flush()), delta)

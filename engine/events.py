@@ -35,7 +35,9 @@ class Started:
 class NewToken:
     """One token of an answer, or its end without one. `num_cached` counts prompt tokens.
 
-    `prompt_scores` come once, with the first: those of all tokens of the prompt but its first.
+    `ended_by` is the token that was drawn as the end: it is no part of the answer, and `scores` are
+    then its own. `prompt_scores` come once, with the first: those of all tokens of the prompt but
+    its first.
     """
 
     request_id: str
@@ -45,6 +47,7 @@ class NewToken:
     num_cached: int = 0
     scores: TokenScores | None = None
     prompt_scores: tuple[TokenScores, ...] | None = None
+    ended_by: int | None = None
 
 
 DeviceEvent = (

@@ -51,14 +51,18 @@ class HashSource:
     """The next token is a hash of the prompt's pictures and of all tokens so far.
 
     Answers to one prompt differ by their `choice`. It keeps to tokens that a bias demands, away
-    from those that one forbids, and ends of itself where the prompt lets it. Where only some tokens
-    may come it is one of them.
+    from those that one forbids, and ends of itself where the prompt lets it, as if it had drawn the
+    first of what ends it. Where only some tokens may come it is one of them.
     """
 
     def __init__(self, tokenizer: Tokenizer, prompt: Prompt, choice: int = 0) -> None:
         bias = prompt.sampling.logit_bias
         self._token_ids = _biased(_letters(tokenizer, _ALPHABET), bias)
         self._stop_token_ids = prompt.stop_token_ids
+        # A client's stop tokens may be letters: those come once the answer may end, and not before.
+        letters = [i for i in self._token_ids if i not in prompt.stop_token_ids]
+        self._unending_ids = letters or self._token_ids
+        self._min_tokens = prompt.min_tokens
         # The mark of a call comes by itself where calls are bound to be right.
         call_ids = tokenizer.encode(CALL)
         formal = [*_letters(tokenizer, _FORMAL), *(call_ids if len(call_ids) == 1 else ())]
@@ -97,7 +101,8 @@ class HashSource:
                 return None
             if not may_end and self._think_end_id is not None:
                 return self._think_end_id  # words are owed still: it is the reasoning that ends
-        return self._token_ids[draw % len(self._token_ids)]
+        letters = self._unending_ids if self._num_fed < self._min_tokens else self._token_ids
+        return letters[draw % len(letters)]
 
     def _among(self, mask: bytearray, draw: int, *, is_odd: bool) -> int | None:
         bits = int.from_bytes(mask, "little")
@@ -203,9 +208,11 @@ class Answer:
             return Made(finish="stop", stop_text=text.stop_text)
         if text.num_tokens >= self._prompt.max_tokens:
             return self._end(Made(), self._prompt.limited_by)
-        token_id = self._source.next(_ANYTHING if self._guide is None else self._guide.next())
+        coming = _ANYTHING if self._guide is None else self._guide.next()
+        token_id = self._source.next(coming)
         if token_id is None or token_id in self._prompt.stop_token_ids:
-            return self._end(Made(), "stop")
+            drawn = None if isinstance(coming, Over) else self._drawn_end(token_id)
+            return self._end(Made(logprobs=self._end_logprobs(drawn)), "stop")
         self._feed(token_id)
         made = Made((token_id,), text.push(token_id), logprobs=self._logprobs(token_id))
         if text.is_stopped:
@@ -230,6 +237,15 @@ class Answer:
         if self._prompt.top_logprobs is None:
             return ()
         return self._text.spell(token_id, self._scores(token_id, self._text.num_tokens))
+
+    def _drawn_end(self, token_id: int | None) -> int | None:
+        """Sources that end of themselves name no token for it."""
+        return next(iter(self._prompt.stop_token_ids), None) if token_id is None else token_id
+
+    def _end_logprobs(self, token_id: int | None) -> tuple[TokenLogprob, ...]:
+        if self._prompt.top_logprobs is None or token_id is None:
+            return ()
+        return self._text.spell_end(token_id, self._scores(token_id, self._text.num_tokens + 1))
 
     def _scores(self, token_id: int, place: int) -> TokenScores:
         """Made up, the same each time: the token itself is the best, others follow by one each."""

@@ -193,7 +193,8 @@ class Waiting(msgspec.Struct, frozen=True, tag=True):
 class StepPart(msgspec.Struct, frozen=True):
     """What one step made for one request, and what it says. `usage` is set with `finish`.
 
-    `logprobs` are those of the tokens that are the answer's words, where they were asked for;
+    `logprobs` are those of the tokens that are the answer's words, where they were asked for, and
+    of a plain completion those of the token that ended it, which has no place in `token_ids`;
     `stop_text` is the stop string of the client's that ended the answer, where one did.
     """
 

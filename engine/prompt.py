@@ -15,7 +15,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from .bounds import MAX_STOP_CHARS, MAX_STOPS
+from .bounds import MAX_STOP_CHARS, MAX_STOP_TOKEN_IDS, MAX_STOPS
 from .chat.rendering import render_request
 from .errors import InvalidRequest, ModelNotSupported, TooManyImages, VisionUnsupported
 from .generation import resolve_sampling
@@ -24,7 +24,7 @@ from .grammars.calls import Refusal
 from .images import each_picture, image_tokens, measure_image, prepare_image
 from .long_text import encode_text, too_long
 from .parsers.family import reply_format
-from .parsers.reply import CALL
+from .parsers.reply import CALL, MARKS
 from .preprocessor import PixelBudget, Preprocessor, pixel_budget
 from .text_model import ChatForm, TextModel, Vision
 from .turns import answer_start, turn_boundaries
@@ -87,10 +87,13 @@ def build_prompt(
     sampling = _resolved_sampling(model, request)
     stop = _checked_stop(request.stop)
     top_logprobs = _checked_top_logprobs(request.top_logprobs)
+    stop_token_ids = _stop_token_ids(model, request)
     encoded = _encode(model, request, context_tokens, check_wanted, pixels)
     token_ids = encoded.token_ids
     max_tokens, limited_by = _room(len(token_ids), request, context_tokens)
     bound = bind_answer(request, encoded.reply, why_not)
+    if bound.grammar:
+        _check_stops_within_form(model, request.stop_token_ids)
     check_wanted()
     images, sizes = _open_pictures(encoded, model.vision, check_wanted, pixels, prepare)
     prompt = Prompt(
@@ -102,11 +105,13 @@ def build_prompt(
         max_tokens=max_tokens,
         limited_by=limited_by,
         stop=stop,
-        stop_token_ids=() if request.ignore_eos else model.defaults.stop_token_ids,
+        stop_token_ids=stop_token_ids,
+        includes_stop=request.includes_stop,
         min_tokens=request.min_tokens,
         top_logprobs=top_logprobs,
         reply=bound.reply,
         echo=_echo(model, request),
+        tells_end=request.raw is not None,
         grammar=bound.grammar,
         reasoning_budget_tokens=request.reasoning.budget_tokens,
     )
@@ -342,6 +347,34 @@ def _checked_stop(stop: Sequence[str]) -> tuple[str, ...]:
             f"stop takes at most {MAX_STOPS} strings of {MAX_STOP_CHARS} characters", param="stop"
         )
     return tuple(s for s in stop if s)
+
+
+def _stop_token_ids(model: TextModel, request: ChatRequest) -> tuple[int, ...]:
+    wanted, own = request.stop_token_ids, model.defaults.stop_token_ids
+    if len(wanted) > MAX_STOP_TOKEN_IDS:
+        raise InvalidRequest(
+            f"stop_token_ids holds {len(wanted)} tokens, at most {MAX_STOP_TOKEN_IDS} are taken",
+            param="stop_token_ids",
+        )
+    for token_id in wanted:
+        _check_token_id(model, token_id, "stop_token_ids")
+    return tuple(dict.fromkeys((*(() if request.ignore_eos else own), *wanted)))
+
+
+def _check_stops_within_form(model: TextModel, wanted: Sequence[int]) -> None:
+    """Control tokens may come only where a form may end, but for the marks that forms are spelt
+    with.
+    """
+    tokenizer = model.tokenizer
+    mark_ids = {tokenizer.special_id(mark) for mark in MARKS}
+    harmless = {i for i in wanted if tokenizer.is_special(i) and i not in mark_ids}
+    if others := set(wanted).difference(model.defaults.stop_token_ids, harmless):
+        raise InvalidRequest(
+            f"stop_token_ids: token {min(others)} might end the answer inside the form that it has"
+            " to have (response_format and its kin, or tools that are strict or have to be called)",
+            "leave it out, or send control tokens alone",
+            param="stop_token_ids",
+        )
 
 
 def prompt_hash(prompt: Prompt) -> bytes:

@@ -112,7 +112,9 @@ class Piece(msgspec.Struct, frozen=True, tag=True):
     """What some tokens of an answer say. Tokens may say nothing yet, and an end has no tokens.
 
     The first piece of a choice begins with its echoed prompt, whose tokens are not told.
-    `logprobs` are those of the tokens that are the answer's words, where they were asked for.
+    `logprobs` are those of the tokens that are the answer's words, where they were asked for, and
+    of a plain completion at last those of the token that ended it, which has no place in
+    `token_ids`. An older peer tells nothing of that one.
     The last one may say more than its tokens: what was held back until the end. Whoever goes on
     with a choice from its tokens is told that again, and so has to drop a last piece without its
     Finished.

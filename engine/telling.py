@@ -111,7 +111,7 @@ class Telling:
 
     def take(self, sequence: Sequence, chosen: Chosen) -> DeviceEvent:
         if chosen.token_id in sequence.prompt.stop_token_ids:
-            return self.finish(sequence, None, "stop")
+            return self.finish(sequence, None, "stop", chosen.scores, ended_by=chosen.token_id)
         sequence.append(chosen.token_id)
         if sequence.num_answered == sequence.max_tokens:
             return self.finish(sequence, chosen.token_id, sequence.limited_by, chosen.scores)
@@ -128,10 +128,12 @@ class Telling:
         token_id: int | None,
         reason: FinishReason,
         scores: TokenScores | None = None,
+        ended_by: int | None = None,
     ) -> DeviceEvent:
         self.end(sequence)
         echoed = sequence.take_prompt_scores() if sequence.is_prefilled else None
-        return NewToken(*sequence.key, token_id, reason, sequence.num_cached, scores, echoed)
+        num_cached = sequence.num_cached
+        return NewToken(*sequence.key, token_id, reason, num_cached, scores, echoed, ended_by)
 
     def fail(self, sequence: Sequence, error: Exception) -> DeviceEvent:
         self.end(sequence)

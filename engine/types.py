@@ -212,8 +212,10 @@ class ChatRequest(_OfRequest, frozen=True):
     `parallel_tool_calls` is false an answer ends with its first call. `priority` says who goes
     first where requests wait (MIN_PRIORITY has the direction); it changes no answer. With a
     `vector` wish there is one vector and no answer: then `raw` is set, and nothing about sampling
-    counts. With `echo` each answer begins with the text of its raw prompt, and the log
-    probabilities with those of the prompt's tokens.
+    counts. At one of `stop_token_ids` an answer ends as at the model's own end, also where that is
+    ignored; with `includes_stop` it ends behind the string of `stop` that ended it. With `echo`
+    each answer begins with the text of its raw prompt, and the log probabilities with those of the
+    prompt's tokens.
 
     System messages stand where the client put them, and pictures in the tool results they came in:
     what the model's template does not take there is moved when it is rendered. If the last message
@@ -243,6 +245,8 @@ class ChatRequest(_OfRequest, frozen=True):
     echo: bool = False
     vector: VectorWish | None = None
     priority: int = 0
+    stop_token_ids: tuple[int, ...] = ()
+    includes_stop: bool = False
 
 
 class ImageTokens(msgspec.Struct, frozen=True):
@@ -305,7 +309,9 @@ class Prompt(msgspec.Struct, frozen=True):
     go on to its limit, and they may not come before `min_tokens`. `max_tokens` is already lowered
     to what the context leaves, and `limited_by` is how an answer ends that becomes so long; 0 is a
     prompt that is read and not answered. With `pooling` it is read for its vector. `echo` is what
-    is told of it before the answer, with the log probabilities of its tokens where those are asked.
+    is told of it before the answer, with the log probabilities of its tokens where those are asked;
+    with `tells_end` those of an answer go as far as the token that ends it. With `includes_stop`
+    the stop string that ends the answer is a part of it.
     `grammar` is what the answer has to be from the end of its reasoning on
     (`grammars/answers.py`); empty leaves it free. At `reasoning_budget_tokens` of reasoning the
     answer begins.
@@ -327,3 +333,5 @@ class Prompt(msgspec.Struct, frozen=True):
     grammar: str = ""
     reasoning_budget_tokens: int | None = None
     answer_start: int = 0
+    tells_end: bool = False
+    includes_stop: bool = False

@@ -256,6 +256,8 @@ class Worker:
             token_ids, deltas = (event.token_id,), answer.push(event.token_id)
             if event.scores is not None:
                 logprobs = answer.spell(event.token_id, event.scores)
+        elif event.ended_by is not None and event.scores is not None:
+            logprobs = answer.spell_end(event.ended_by, event.scores)
         if event.prompt_scores is not None:
             logprobs = (*answer.spell_prompt(event.prompt_scores), *logprobs)
         if answer.is_stopped and finish != "cancelled":

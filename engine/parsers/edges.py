@@ -15,6 +15,11 @@ class Edge:
         self._at_start = at_start
         self._num_held = 0
 
+    @property
+    def is_at_start(self) -> bool:
+        """Whether nothing but breaks has come since the mark before it."""
+        return self._at_start
+
     def push(self, text: str) -> str:
         """What may be shown now."""
         if self._at_start:

@@ -59,6 +59,11 @@ class ReplyParser:
     def is_in_words(self) -> bool:
         return self._take in (self._take_text, self._take_start)
 
+    @property
+    def is_at_edge(self) -> bool:
+        """In words of which none have been shown yet, behind a mark."""
+        return self._take == self._take_text and self._edge.is_at_start
+
     def push(self, text: str) -> tuple[Delta, ...]:
         """What the answer says by this piece of it."""
         while text:

@@ -269,7 +269,7 @@ class EngineSide:
         attempt = self._attempt_of(part.request_id, part.epoch)
         if attempt is None:
             return
-        if part.deltas or part.token_ids:
+        if part.deltas or part.token_ids or part.logprobs:
             is_last = part.finish is not None
             piece = Piece(part.deltas, part.token_ids, part.logprobs, attempt.choice, is_last)
             attempt.mailbox.put_piece(piece)

@@ -2,13 +2,14 @@
 
 A peer that loses its engine, or another peer, mends that itself; this is for the one that is asked.
 What has come of the answer is sent along as its beginning, which the model then continues; where
-only thoughts had come they are made anew.
+only thoughts had come they are made anew. White space at its end is cut by who continues it, and
+written again: that is shown once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -17,7 +18,16 @@ import aiohttp
 import msgspec
 
 from cortex.engine.errors import CortexError
-from cortex.engine.stream import Accepted, Event, Finished, Piece, ReasoningDelta, TextDelta, Usage
+from cortex.engine.stream import (
+    Accepted,
+    Delta,
+    Event,
+    Finished,
+    Piece,
+    ReasoningDelta,
+    TextDelta,
+    Usage,
+)
 from cortex.engine.types import ChatRequest, Message, TextPart
 
 from ..errors import AnswerBrokeOff, NoPeer
@@ -148,20 +158,24 @@ class _Trying:
 
 @dataclass(slots=True)
 class _SoFar:
-    """What has come of an answer, and what its prompt was before anything had."""
+    """What has come of an answer, and what its prompt was before anything had.
+
+    `space` is what has been shown of white space that the peer now asked may write again.
+    """
 
     texts: list[str] = field(default_factory=list[str])
     thoughts: list[str] = field(default_factory=list[str])
     first: Accepted | None = None
     last: Accepted | None = None
+    space: str = ""
 
     def rest_of(self, request: ChatRequest) -> ChatRequest:
-        if not self.texts:
+        text = "".join(self.texts)
+        self.space = text[len(text.rstrip()) :]
+        if not text:
             self.thoughts.clear()
             return request
-        begun = Message(
-            "assistant", (TextPart("".join(self.texts)),), reasoning="".join(self.thoughts)
-        )
+        begun = Message("assistant", (TextPart(text),), reasoning="".join(self.thoughts))
         return msgspec.structs.replace(request, messages=(*request.messages, begun))
 
     def take(self, event: Event) -> Event:
@@ -169,6 +183,7 @@ class _SoFar:
             case Accepted():
                 self.first, self.last = self.first or event, event
             case Piece():
+                event = msgspec.structs.replace(event, deltas=tuple(self._unsaid(event.deltas)))
                 self.texts += [d.text for d in event.deltas if isinstance(d, TextDelta)]
                 self.thoughts += [d.text for d in event.deltas if isinstance(d, ReasoningDelta)]
             case Finished() if self.first is not None and self.last is not self.first:
@@ -176,6 +191,19 @@ class _SoFar:
             case _:
                 pass
         return event
+
+    def _unsaid(self, deltas: Iterable[Delta]) -> Iterator[Delta]:
+        """Only what is the same is left out: behind a shown break an indentation is new."""
+        for delta in deltas:
+            if not self.space or not isinstance(delta, TextDelta):
+                yield delta
+                continue
+            rest = delta.text
+            while self.space and rest[:1] == self.space[0]:
+                self.space, rest = self.space[1:], rest[1:]
+            if rest:
+                self.space = ""
+                yield TextDelta(rest)
 
     def _whole(self, rest: Usage) -> Usage:
         """What the last prompt had more than the first was answer already."""

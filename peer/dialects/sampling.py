@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn, get_args
 import msgspec
 from msgspec import Meta, Raw, field
 
+from cortex.engine.bounds import MAX_STOP_TOKEN_IDS
 from cortex.engine.types import (
     MAX_LOGIT_BIASES,
     ChatRequest,
@@ -20,7 +21,7 @@ from cortex.engine.types import (
 
 from ..errors import UnsupportedParameter
 from .asked import Arrival
-from .decoding import ModelName, Priority, is_absent, read_raw, refuse
+from .decoding import ModelName, Priority, check_count, is_absent, read_raw, refuse
 from .forms import ResponseFormat, StructuredOutputs, read_grammar
 from .openai_replies import ReplyHead
 from .routing import first_key, user_key
@@ -28,6 +29,7 @@ from .routing import first_key, user_key
 _MAX_BIAS = 100.0
 # More digits than any token id has.
 _MAX_ID_DIGITS = 9
+TokenId = Annotated[int, Meta(ge=0, lt=10**_MAX_ID_DIGITS)]
 # Larger wishes mean "as much as the context leaves" all the same.
 _MAX_TOKENS = 2**31 - 1
 _SEED_BITS = 63
@@ -60,6 +62,15 @@ _NAMES_OF_OTHERS = {
     "grammar": _LARK,
 }  # fmt: skip
 
+# Other servers' fields of which nothing is obeyed here: the value that asks nothing, beside null,
+# and what does the same or nearly so.
+_FIELDS_OF_OTHERS: dict[str, tuple[Any, str]] = {
+    "allowed_token_ids": ([], "send structured_outputs.choice, or logit_bias"),
+    "bad_words": ([], "send logit_bias with -100 for their tokens"),
+    "skip_special_tokens": (True, "leave it out; return_token_ids tells of control tokens"),
+    "prompt_logprobs": (None, "send echo and logprobs to /v1/completions"),
+}
+
 _STREAM_OPTIONS = {"type": "object", "properties": {"include_usage": {"type": "boolean"}}}
 
 
@@ -89,6 +100,17 @@ class DecoderFields(msgspec.Struct, kw_only=True):
     repetition_penalty: Annotated[float, Meta(ge=0.01, le=10)] | None = None
     seed: Seed | None = None
     stop: str | list[str] | None = None
+    stop_token_ids: Annotated[
+        list[TokenId] | None,
+        Meta(
+            description="They end the answer as the model's own end does, with `ignore_eos` too;"
+            " within `response_format` and its kin control tokens alone. 64 at most."
+        ),
+    ] = None
+    include_stop_str_in_output: Annotated[
+        bool | None,
+        Meta(description="The answer ends behind its stop string; not with `stop_token_ids`."),
+    ] = None
     n: TokenCount | None = None
     logit_bias: dict[str, Bias | None] | None = None
     ignore_eos: bool | None = None
@@ -110,6 +132,10 @@ class DecoderFields(msgspec.Struct, kw_only=True):
     regex: Any = None
     ebnf: Any = None
     grammar: Any = None
+    allowed_token_ids: Any = None
+    bad_words: Any = None
+    skip_special_tokens: Any = None
+    prompt_logprobs: Any = None
 
     @property
     def wants_usage(self) -> bool:
@@ -123,11 +149,20 @@ def unsupported(name: str, what: str, hint: str = "") -> NoReturn:
     raise UnsupportedParameter(f"{name}: {what}", hint, param=name)
 
 
-def refuse_names_of_others(body: DecoderFields) -> None:
+def refuse_wishes_of_others(body: DecoderFields) -> None:
     """Raises UnsupportedParameter."""
     for name, ours in _NAMES_OF_OTHERS.items():
         if getattr(body, name) is not None:
             unsupported(name, "is another server's name", f"send structured_outputs.{ours}")
+    for name, (asks_nothing, instead) in _FIELDS_OF_OTHERS.items():
+        if getattr(body, name) not in (None, asks_nothing):
+            unsupported(name, "is not obeyed here", instead)
+    if body.include_stop_str_in_output and body.stop_token_ids:
+        unsupported(
+            "include_stop_str_in_output",
+            "includes no stop token",
+            "leave out stop_token_ids, and send their text in stop",
+        )
 
 
 def read_request(body: DecoderFields, arrival: Arrival, **more: Any) -> ChatRequest:
@@ -156,6 +191,8 @@ def read_request(body: DecoderFields, arrival: Arrival, **more: Any) -> ChatRequ
         ),
         num_choices=read_num_choices(body, arrival),
         logit_bias=_read_logit_bias(body),
+        stop_token_ids=_read_stop_token_ids(body),
+        includes_stop=bool(body.include_stop_str_in_output),
         ignore_eos=bool(body.ignore_eos),
         min_tokens=body.min_tokens or 0,
         priority=body.priority or 0,
@@ -211,6 +248,13 @@ def _read_whole(name: str, value: float | None) -> int | None:
     if value is not None and value != int(value):
         refuse(name, "must be a whole number")
     return None if value is None else int(value)
+
+
+def _read_stop_token_ids(body: DecoderFields) -> tuple[int, ...]:
+    """They travel with every prompt of their body, so they are counted before any of them does."""
+    token_ids = body.stop_token_ids or []
+    check_count("stop_token_ids", token_ids, MAX_STOP_TOKEN_IDS)
+    return tuple(token_ids)
 
 
 def _read_logit_bias(body: DecoderFields) -> tuple[tuple[int, float], ...]:

@@ -60,6 +60,17 @@ def play(
     return [*deltas, *answer.flush(is_cut=is_cut)], answer
 
 
+def spelt(asked: Prompt, text: str) -> bytes:
+    """The tokens of which log probabilities are told."""
+    answer = AnswerText(_TOKENIZER, asked)
+    told = b""
+    for token_id in _TOKENIZER.encode(text):
+        answer.push(token_id)
+        for entry in answer.spell(token_id, TokenScores(-0.5, ())):
+            told += entry.token.data
+    return told
+
+
 def words(deltas: Sequence[Delta]) -> str:
     return "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
 
@@ -118,6 +129,16 @@ def test_an_answer_resumed_anywhere_goes_on_as_if_never_cut(cut: int, stops: boo
     assert resumed.usage == answer.usage
 
 
+def test_an_answer_may_end_behind_its_stop_string() -> None:
+    asked = replace(prompt("ook", "\n", form=ReplyFormat()), includes_stop=True)
+    deltas, answer = say(asked, "Let me look.\nNo")
+    assert (words(deltas), answer.stop_text) == ("Let me look", "ook")
+    # One that is complete only with what was held back at the end.
+    calls = ReplyFormat("none", "json", (Tool("f"),))
+    deltas, answer = say(replace(asked, reply=calls), "Yes\n")
+    assert (words(deltas), answer.stop_text) == ("Yes\n", "\n")
+
+
 def test_reasoning_tokens_are_counted_with_the_mark_that_ends_them() -> None:
     _, answer = say(prompt(), "hm\n</think>\n\nYes.")
     assert (answer.usage.reasoning_tokens, answer.usage.completion_tokens) == (4, 10)
@@ -127,13 +148,26 @@ def test_reasoning_tokens_are_counted_with_the_mark_that_ends_them() -> None:
 
 
 def test_log_probabilities_are_told_of_words_alone() -> None:
-    answer = AnswerText(_TOKENIZER, prompt())
-    told = b""
-    for token_id in _TOKENIZER.encode(f"hm</think>Yes.{_CALL}"):
-        answer.push(token_id)
-        for entry in answer.spell(token_id, TokenScores(-0.5, ())):
-            told += entry.token.data
-    assert told == b"Yes."
+    assert spelt(prompt(), f"hm</think>Yes.{_CALL}") == b"Yes."
+
+
+def test_line_breaks_behind_a_mark_have_no_log_probability_and_those_among_words_have() -> None:
+    assert spelt(prompt(), "hm\n</think>\n\nYes.\n\nNo.") == b"Yes.\n\nNo."
+    # The first bytes of a character say nothing yet, and a mark may still come of a bracket.
+    assert spelt(prompt(), "hm</think>\n\n\U0001f642") == "\U0001f642".encode()
+    assert spelt(prompt(), "hm</think>\n\n<b>") == b"<b>"
+    assert spelt(prompt(form=ReplyFormat()), "\n\nYes.") == b"\n\nYes."
+
+
+@pytest.mark.parametrize("tells_end", [True, False])
+def test_the_token_that_ends_an_answer_is_told_where_that_is_asked_and_is_none_of_its_text(
+    tells_end: bool,
+) -> None:
+    asked = replace(prompt(form=ReplyFormat()), tells_end=tells_end)
+    [end] = _TOKENIZER.encode("<|im_end|>")
+    told = AnswerText(_TOKENIZER, asked).spell_end(end, TokenScores(-0.5, ()))
+    expected = TokenLogprob(ScoredToken(b"<|im_end|>", -0.5), is_skipped=True)
+    assert told == ((expected,) if tells_end else ())
 
 
 def test_a_control_token_among_the_words_is_told_as_none_of_their_text() -> None:

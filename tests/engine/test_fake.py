@@ -125,6 +125,16 @@ def test_an_answer_cut_inside_a_character_ends_before_it_and_by_its_length() -> 
     assert (made[-1].finish, made[-1].stop_text) == ("length", None)
 
 
+def test_a_stop_token_that_is_a_letter_ends_no_answer_before_it_may_end() -> None:
+    letters = tuple(_MODEL.tokenizer.encode(letter)[0] for letter in "etaoin ")
+    lengths: list[int] = []
+    for number in range(8):
+        made = play(hashed(ask(f"hi {number}", stop_token_ids=letters, min_tokens=12)))
+        assert made[-1].finish == "stop"
+        lengths.append(sum(len(m.token_ids) for m in made))
+    assert all(12 <= length < 96 for length in lengths)
+
+
 def test_answer_says_by_whose_limit_it_ended() -> None:
     prompt = replace(ask("a", max_tokens=2), limited_by="context")
     for made in (play(hashed(prompt)), play(hashed(prompt, ids_of(play(hashed(prompt)))))):

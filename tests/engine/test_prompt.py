@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -500,9 +501,58 @@ def test_wishes_to_the_decoder_reach_the_prompt() -> None:
     assert not build_prompt(_BLIND, replace(request, ignore_eos=True), 4096).prompt.stop_token_ids
 
 
+def test_a_clients_stop_tokens_stand_beside_the_models_own_unless_these_are_ignored() -> None:
+    own = _BLIND.defaults.stop_token_ids
+    request = ask(user("a"), stop_token_ids=(own[0], 3, 3))
+    assert build_prompt(_BLIND, request, 4096).prompt.stop_token_ids == (*own, 3)
+    ignoring = replace(request, ignore_eos=True)
+    assert build_prompt(_BLIND, ignoring, 4096).prompt.stop_token_ids == (own[0], 3)
+
+
+def test_a_stop_token_that_might_end_an_answer_inside_its_form_is_refused() -> None:
+    formed = ask(user("a"), grammar=Grammar("choice", '["yes"]'))
+    own = _BLIND.defaults.stop_token_ids
+    assert build_prompt(_BLIND, replace(formed, stop_token_ids=own), 4096).prompt.grammar
+    refused = refuse(_BLIND, replace(formed, stop_token_ids=(*own, 3)))
+    assert (refused.param, "token 3 " in refused.message) == ("stop_token_ids", True)
+
+
+def test_control_tokens_may_stop_an_answer_that_has_a_form() -> None:
+    formed = ask(user("a"), grammar=Grammar("choice", '["yes"]'), stop_token_ids=(_IM_START,))
+    own = _BLIND.defaults.stop_token_ids
+    assert _IM_START not in own
+    prompt = build_prompt(_BLIND, formed, 4096).prompt
+    assert (bool(prompt.grammar), prompt.stop_token_ids) == (True, (*own, _IM_START))
+
+
+def test_marks_that_a_form_is_spelt_with_are_refused_as_stops_even_where_they_are_control_tokens(
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(_GOLDEN / "qwen3_5_text", tmp_path, dirs_exist_ok=True)
+    files = json.loads((tmp_path / "tokenizer.json").read_text())
+    for token in files["added_tokens"]:
+        token["special"] = True
+    (tmp_path / "tokenizer.json").write_text(json.dumps(files))
+    model = load_text_model(tmp_path)
+    mark_id = model.tokenizer.special_id("</think>")
+    assert mark_id is not None
+    formed = ask(user("a"), grammar=Grammar("choice", '["yes"]'))
+    refused = refuse(model, replace(formed, stop_token_ids=(_IM_START, mark_id)))
+    assert f"token {mark_id} " in refused.message
+
+
+def test_stop_tokens_are_refused_before_the_prompt_is_encoded() -> None:
+    asked = ask(user("a " * 9000), stop_token_ids=(10**9,))
+    with pytest.raises(InvalidRequest) as refused:
+        build_prompt(_BLIND, asked, 64)
+    assert refused.value.param == "stop_token_ids"
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
+        ({"stop_token_ids": (10**9,)}, "stop_token_ids"),
+        ({"stop_token_ids": (5,) * 65}, "stop_token_ids"),
         ({"logit_bias": ((10**9, 1.0),)}, "logit_bias"),
         ({"logit_bias": ((5, 101.0),)}, "logit_bias"),
         ({"logit_bias": ((5, float("nan")),)}, "logit_bias"),

@@ -255,6 +255,26 @@ async def test_end_tokens_end_the_answer_and_are_not_part_of_it(
     assert parts[-1].finish == "stop"
 
 
+async def test_the_end_of_a_plain_completion_has_its_log_probability_and_nothing_else(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    asked = replace(case[1], top_logprobs=1, echo="the prompt", tells_end=True)
+    going_on = await engine.generate(asked)
+    ends = replace(asked, stop_token_ids=(case[0]["greedy_ids"][0],))
+
+    [part] = await engine.generate(ends)
+    [of_chat] = await engine.generate(replace(ends, tells_end=False))
+
+    assert (part.token_ids, part.finish, text_of([part])) == ((), "stop", "the prompt")
+    assert part.usage is not None and part.usage.completion_tokens == 0
+    # What it would have been as a token like any other.
+    drawn = going_on[0].logprobs[-1]
+    assert part.logprobs == (*going_on[0].logprobs[:-1], replace(drawn, is_skipped=True))
+    assert len(part.logprobs) == len(asked.token_ids) + 1
+    assert of_chat.logprobs == part.logprobs[:-1]
+
+
 async def test_a_stop_string_across_tokens_ends_the_answer_before_it(
     engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
 ) -> None:

@@ -28,7 +28,7 @@ def parse_chat(body: bytes, arrival: Arrival) -> Asked[ChatTeller]:
     """
     asked = read_body(body, ChatBody)
     _check_modalities(asked)
-    sampling.refuse_names_of_others(asked)
+    sampling.refuse_wishes_of_others(asked)
     offered = read_tools(asked, arrival.limits)
     request = sampling.read_request(
         asked,

@@ -58,7 +58,7 @@ def parse_completion(body: bytes, arrival: Arrival) -> Asked[CompletionTeller]:
 
 
 def _refuse_what_is_not_built(asked: CompletionBody, num_choices: int) -> None:
-    sampling.refuse_names_of_others(asked)
+    sampling.refuse_wishes_of_others(asked)
     if asked.suffix:
         sampling.unsupported(
             "suffix",

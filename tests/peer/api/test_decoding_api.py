@@ -248,6 +248,51 @@ async def test_an_echoed_prompt_begins_every_choice(make_config: MakeConfig, log
         assert echoed["usage"] == plain["usage"]
 
 
+async def test_an_end_that_was_drawn_is_the_last_log_probability_of_a_plain_completion(
+    make_config: MakeConfig,
+):
+    async with asking(make_config) as (_, session):
+        end = 258
+        wish: dict[str, Any] = {"logprobs": 1, "max_tokens": 1, "logit_bias": {str(end): 100}}
+        plain = await post(session, PLAIN, prompt="Once", **wish)
+        echoed = await post(session, PLAIN, prompt="Once", **wish, echo=True)
+        chunks = await stream(session, PLAIN, prompt="Once", **wish)
+        chat = await post(session, CHAT, logprobs=True, max_tokens=1, logit_bias=wish["logit_bias"])
+
+    [choice], [whole] = plain["choices"], echoed["choices"]
+    assert (choice["text"], choice["finish_reason"]) == ("", "stop")
+    assert choice["logprobs"]["tokens"] == ["<|im_end|>"]
+    assert len(choice["logprobs"]["top_logprobs"][0]) == 1
+    assert whole["logprobs"]["tokens"] == [*"Once", "<|im_end|>"]
+    assert whole["logprobs"]["text_offset"] == [0, 1, 2, 3, 4]
+    assert whole["logprobs"]["token_logprobs"][4:] == choice["logprobs"]["token_logprobs"]
+    assert plain["usage"]["completion_tokens"] == 0
+    told = [c["choices"][0]["logprobs"] for c in chunks]
+    assert told == [choice["logprobs"], None]
+    assert chat["choices"][0]["logprobs"] is None
+
+
+@pytest.mark.parametrize("path", [CHAT, PLAIN])
+async def test_a_stop_token_ends_the_answer_where_the_models_own_end_is_ignored(
+    make_config: MakeConfig, path: str
+):
+    async with asking(make_config) as (_, session):
+        wish: dict[str, Any] = {"logit_bias": {"65": 100}, "ignore_eos": True, "max_tokens": 4}
+        [going_on] = (await post(session, path, **wish))["choices"]
+        [stopped] = (await post(session, path, **wish, stop_token_ids=[65]))["choices"]
+        wish |= {"stop": "AA", "return_token_ids": True}
+        [cut] = (await post(session, path, **wish))["choices"]
+        [whole] = (await post(session, path, **wish, include_stop_str_in_output=True))["choices"]
+
+    def text(choice: dict[str, Any]) -> str:
+        return choice["text"] if path == PLAIN else choice["message"]["content"]
+
+    assert (text(going_on), going_on["finish_reason"]) == ("AAAA", "length")
+    assert (text(stopped), stopped["finish_reason"]) == ("", "stop")
+    assert (text(cut), text(whole), whole["finish_reason"]) == ("", "AA", "stop")
+    assert cut["token_ids"] == whole["token_ids"] == [65, 65]
+
+
 async def test_a_prompt_may_be_echoed_without_an_answer_and_streamed(make_config: MakeConfig):
     async with asking(make_config) as (_, session):
         wish: dict[str, Any] = {"prompt": [79, 110], "logprobs": 1, "echo": True, "max_tokens": 0}

@@ -86,6 +86,37 @@ async def test_the_next_peer_continues_what_had_come() -> None:
     assert fleet.backend.name == "b"
 
 
+@pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [
+        (["It ", " is."], "It is."),
+        (["It ", "is."], "It is."),
+        (["a\n\n", "\n", "\nb"], "a\n\nb"),
+        (["a\n", "\n\nb"], "a\n\nb"),
+        (["a:\n", "    b"], "a:\n    b"),
+        (["def f():\n    ", "\n   ", " return", "  1"], "def f():\n    return  1"),
+    ],
+)
+@pytest.mark.parametrize("breaks_off_again", [False, True])
+async def test_white_space_at_the_seam_is_shown_once(
+    pieces: list[str], shown: str, breaks_off_again: bool
+) -> None:
+    """Who goes on cuts it, and writes it again."""
+    first, *rest = [Piece((TextDelta(text),)) for text in pieces]
+    # Its first peer may be gone again before it has written anything but the white space.
+    written = pieces[0][len(pieces[0].rstrip()) :]
+    second = [Piece((TextDelta(written[:2]),)), BROKE_OFF] if breaks_off_again else [*rest, END]
+    fleet = Fleet(
+        FakePeer("a", first, BROKE_OFF), FakePeer("b", *second), FakePeer("c", *rest, END)
+    )
+    events = await fleet.answer()
+    deltas = [d for event in events if isinstance(event, Piece) for d in event.deltas]
+    assert "".join(d.text for d in deltas if isinstance(d, TextDelta)) == shown
+    assert TextDelta("") not in deltas
+    if breaks_off_again:
+        assert fleet.peers["c"].asked == fleet.peers["b"].asked
+
+
 async def test_thoughts_alone_are_made_anew() -> None:
     first = FakePeer("a", Piece((ReasoningDelta("hm"),)), BROKE_OFF)
     second = FakePeer("b", SAID, END)

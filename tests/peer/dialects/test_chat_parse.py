@@ -524,7 +524,8 @@ JSON = st.recursive(
 )
 NAMES = st.sampled_from(
     """model messages stream stream_options max_tokens max_completion_tokens temperature top_p
-    logit_bias ignore_eos min_tokens return_token_ids priority
+    logit_bias ignore_eos stop_token_ids include_stop_str_in_output bad_words
+    min_tokens return_token_ids priority
     top_k min_p seed stop n logprobs top_logprobs tools tool_choice functions function_call audio
     modalities response_format structured_outputs reasoning_effort chat_template_kwargs
     user prompt_cache_key metadata

@@ -12,6 +12,7 @@ from cortex.engine.types import ReasoningWish
 from cortex.peer.dialects.asked import Arrival, Asked
 from cortex.peer.dialects.chat.parse import parse_chat
 from cortex.peer.dialects.chat.reply import ChatTeller
+from cortex.peer.errors import UnsupportedParameter
 
 
 def parse(**fields: Any) -> Asked[ChatTeller]:
@@ -73,3 +74,45 @@ def test_whole_numbers_are_whole_however_they_are_written():
 @pytest.mark.parametrize("word", ["default", "auto", "", "ultra", "High"])
 def test_a_word_that_is_no_effort_asks_nothing(word: str):
     assert parse(reasoning_effort=word).request.reasoning == ReasoningWish()
+
+
+@pytest.mark.parametrize(
+    ("wish", "instead"),
+    [
+        ({"allowed_token_ids": [5]}, "logit_bias"),
+        ({"bad_words": ["a"]}, "logit_bias"),
+        ({"skip_special_tokens": False}, "return_token_ids"),
+        ({"prompt_logprobs": 0}, "echo"),
+        ({"include_stop_str_in_output": True, "stop_token_ids": [5]}, "stop_token_ids"),
+    ],
+)
+def test_other_servers_wishes_that_are_not_obeyed_are_refused_with_what_is(
+    wish: dict[str, Any], instead: str
+):
+    with pytest.raises(UnsupportedParameter) as refused:
+        parse(**wish)
+    assert refused.value.param == next(iter(wish))
+    assert instead in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"allowed_token_ids": [], "bad_words": [], "skip_special_tokens": True},
+        {"include_stop_str_in_output": False, "stop_token_ids": [5]},
+        {"include_stop_str_in_output": True, "stop_token_ids": []},
+        dict.fromkeys(["allowed_token_ids", "bad_words", "skip_special_tokens", "stop_token_ids"]),
+        dict.fromkeys(["prompt_logprobs", "include_stop_str_in_output"]),
+    ],
+)
+def test_other_servers_wishes_that_ask_nothing_are_taken(wish: dict[str, Any]):
+    request = parse(**wish).request
+    assert list(request.stop_token_ids) == (wish.get("stop_token_ids") or [])
+    assert request.includes_stop is bool(wish.get("include_stop_str_in_output"))
+
+
+@pytest.mark.parametrize("wrong", [[-1], [10**9], ["5"], [0.5], 5, [5] * 65])
+def test_stop_tokens_that_are_no_token_ids_or_too_many_are_refused_by_name(wrong: Any):
+    with pytest.raises(InvalidRequest) as refused:
+        parse(stop_token_ids=wrong)
+    assert (refused.value.param or "").startswith("stop_token_ids")

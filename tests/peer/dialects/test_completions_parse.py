@@ -151,6 +151,7 @@ def test_other_servers_names_of_structured_outputs_are_refused_with_ours():
     assert error.param == "grammar"
     assert error.hint == "send structured_outputs.grammar, written in Lark"
     assert parse(guided_json=None).requests
+    assert refusal(prompt_logprobs=1).param == "prompt_logprobs"
 
 
 def test_a_refused_suffix_says_how_a_middle_is_filled_in():
