@@ -87,7 +87,6 @@ BENCH_MODELS := $(HOME)/.cache/cortex-bench/models
 bench-cpu: $(INSTALLED)
 	@$(BIN)/python -m bench.turns --out bench/results/turns.json
 	@$(BIN)/python -m bench.turns --image examples/receipt.png --out bench/results/turns-image.json
-	@$(BIN)/python -m bench.image_batch --out bench/results/image-batch.json
 	@$(BIN)/python -m bench.overhead --out bench/results/overhead.json
 	@for dtype in bfloat16 float32; do \
 		$(BIN)/python -m bench.compare_cpu --dtypes $$dtype \

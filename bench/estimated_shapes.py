@@ -1,25 +1,18 @@
 """Eight checkpoints of different shapes to estimate: each architecture, with pictures and without,
 tied and untied, in one file and in several, in every dtype that files hold.
 
-Their tensors are those that the engine builds for their config, drawn at random. `small` ones are
-twins for tests.
+`small` ones are twins for tests.
 """
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from cortex.engine.models.registry import read_config
-
-from .make_checkpoint import Dtype, make_checkpoint
-from .shapes import QWEN3_0_6B, Shape, Tensor
+from .make_checkpoint import Dtype, make_checkpoint, num_bytes
+from .shapes import QWEN3_0_6B, Shape, tensors_of, text_part
 
 _MARKS = QWEN3_0_6B.marks
 _BASE = {
@@ -34,7 +27,9 @@ _LLAMA_ROPE = {
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A checkpoint to make. `config` is config.json, `text` the part that says how text is read."""
+    """A checkpoint to make. `config` is config.json but for the dtype, `text` what it says of how
+    text is read.
+    """
 
     name: str
     config: Mapping[str, Any]
@@ -43,45 +38,14 @@ class Made:
 
     @property
     def text(self) -> Mapping[str, Any]:
-        return self.config.get("text_config") or self.config
+        return text_part(self.config)
 
     def make(self, out: Path) -> None:
-        tensors = list(_tensors(self.config))
-        vocab_size = int(self.text["vocab_size"])
-        shape = Shape(
-            self.name, self.text, lambda _: iter(tensors), _MARKS, vocab_size - len(_MARKS)
-        )
-        item_bytes = 4 if self.dtype == "float32" else 2
-        num_bytes = sum(item_bytes * _num_values(tensor) for tensor in tensors)
-        make_checkpoint(
-            shape, self.dtype, out, seed=0, max_shard_bytes=num_bytes // self.num_shards + 1
-        )
-        (out / "config.json").write_text(json.dumps(self.config), encoding="utf-8")
-
-
-def _num_values(tensor: Tensor) -> int:
-    count = 1
-    for size in tensor.shape:
-        count *= size
-    return count
-
-
-def _tensors(config: Mapping[str, Any]) -> Iterator[Tensor]:
-    """Of the engine's own model, by the names that files give them."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        architecture, parsed, _ = read_config(Path(folder))
-    with torch.device("meta"):
-        model = architecture.build(parsed)
-    kept = architecture.weight_names(parsed).keep_float32
-    for name, parameter in model.named_parameters():
-        is_inner = name.startswith(("language_model.", "visual."))
-        yield Tensor(
-            f"model.{name}" if is_inner else name,
-            tuple(parameter.shape),
-            "normal" if parameter.dim() > 1 else "ones",
-            name.endswith(kept),
-        )
+        first_mark = int(self.text["vocab_size"]) - len(_MARKS)
+        shape = Shape(self.name, self.config, _MARKS, first_mark)
+        size_bytes = sum(num_bytes(tensor, self.dtype) for tensor in tensors_of(self.config))
+        shard_bytes = size_bytes // self.num_shards + 1
+        make_checkpoint(shape, self.dtype, out, seed=0, max_shard_bytes=shard_bytes)
 
 
 def _plain(

@@ -13,7 +13,9 @@ from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
-from .shapes import Shape
+from cortex.engine.tokenizer import byte_signs
+
+from .shapes import Shape, text_part
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SPACE = "Ġ"
@@ -65,7 +67,8 @@ def write_tokenizer(shape: Shape, folder: Path) -> None:
 def _tokenizer(num_tokens: int, marks: Mapping[int, str]) -> dict[str, Any]:
     merges = [[_SPACE, letter] for letter in _LETTERS]
     merges += [[first, second] for first, second in product(_LETTERS, repeat=2)]
-    tokens = [*byte_letters(), *("".join(pair) for pair in merges)]
+    # The bytes first, in the order in which GPT-2 numbers them.
+    tokens = [*sorted(byte_signs()), *("".join(pair) for pair in merges)]
     fillers = ("".join(letters) for letters in product(_LETTERS, repeat=4))
     tokens += islice(fillers, num_tokens - len(tokens))
     assert len(tokens) == num_tokens, "too few or too many tokens for the bytes and merges"
@@ -109,7 +112,7 @@ def _tokenizer_config(shape: Shape, marks: Mapping[int, str]) -> dict[str, Any]:
         "clean_up_tokenization_spaces": False,
         "eos_token": "<|im_end|>",
         "errors": "replace",
-        "model_max_length": shape.config["max_position_embeddings"],
+        "model_max_length": text_part(shape.config)["max_position_embeddings"],
         "pad_token": "<|endoftext|>",
         "split_special_tokens": False,
         "unk_token": None,
@@ -125,16 +128,6 @@ def _mark(text: str) -> dict[str, Any]:
         "normalized": False,
         "special": not text.removeprefix("<").startswith(_PLAIN_MARKS),
     }
-
-
-def byte_letters() -> list[str]:
-    """A visible letter for each of the 256 bytes, in the order in which GPT-2 numbers them.
-
-    Bytes that print stand for themselves; the others follow, as letters from 256 on.
-    """
-    printing = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    num_others = 256 - len(printing)
-    return [chr(byte) for byte in printing] + [chr(256 + place) for place in range(num_others)]
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 
 from .made_tokenizer import write_tokenizer
-from .shapes import SHAPES, Shape, Tensor
+from .shapes import SHAPES, Shape, Tensor, tensors_of, text_part
 
 Dtype = Literal["bfloat16", "float32", "float16"]
 
@@ -66,8 +66,8 @@ def make_checkpoint(
     config = {**shape.config, "dtype": dtype, "torch_dtype": dtype}
     (folder / "config.json").write_text(f"{json.dumps(config, indent=1)}\n", encoding="utf-8")
     write_tokenizer(shape, folder)
-    std = float(shape.config["initializer_range"])
-    shards = plan_shards(shape.tensors(shape.config), dtype, max_shard_bytes)
+    std = float(text_part(shape.config)["initializer_range"])
+    shards = plan_shards(tensors_of(shape.config), dtype, max_shard_bytes)
     names = _shard_names(len(shards))
     for name, tensors in zip(names, shards, strict=True):
         _write_shard(folder / name, tensors, dtype, std, seed, device)

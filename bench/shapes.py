@@ -1,7 +1,7 @@
-"""The published shapes that benchmarks are run at, tensor by tensor.
+"""The published shapes that benchmarks are run at, and the tensors of a checkpoint of one.
 
-A shape is a config and the list of tensors that go with it, in the order of the file. It knows no
-torch: how the numbers are drawn is named here and done elsewhere. Sources: the config.json of
+A shape is a config and the marks of its tokenizer. Its tensors are those that the engine builds for
+that config; how the numbers are drawn is named here and done elsewhere. Sources: the config.json of
 Qwen/Qwen3-0.6B and Qwen/Qwen3-8B; for Qwen3.5-0.8B and Qwen3.5-9B the text part of their configs,
 as text-only checkpoints, without the extra head for guessing ahead (`mtp.*`): of weights drawn at
 random there is nothing to guess.
@@ -9,50 +9,24 @@ random there is nothing to guess.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from cortex.engine.layers.norms import ZeroCentredRMSNorm
+from cortex.engine.models.registry import read_config
+from training.nano import SPECIAL_TOKENS
 
 Draw = Literal["normal", "zeros", "ones", "log_uniform"]
 
-_QWEN3_MARKS = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|object_ref_start|>",
-    "<|object_ref_end|>",
-    "<|box_start|>",
-    "<|box_end|>",
-    "<|quad_start|>",
-    "<|quad_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|vision_pad|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-    "<tool_call>",
-    "</tool_call>",
-    "<|fim_prefix|>",
-    "<|fim_middle|>",
-    "<|fim_suffix|>",
-    "<|fim_pad|>",
-    "<|repo_name|>",
-    "<|file_sep|>",
-    "<tool_response>",
-    "</tool_response>",
-    "<think>",
-    "</think>",
-)
-_QWEN3_5_MARKS = (
-    *_QWEN3_MARKS,
-    "<|audio_start|>",
-    "<|audio_end|>",
-    "<tts_pad>",
-    "<tts_text_bos>",
-    "<tts_text_eod>",
-    "<tts_text_bos_single>",
-    "<|audio_pad|>",
-)
+# Those for sound came with Qwen3.5.
+_QWEN3_MARKS = SPECIAL_TOKENS[: SPECIAL_TOKENS.index("</think>") + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,91 +41,51 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A model's dimensions. `marks` are the tokenizer's added tokens, the first at `first_mark`."""
+    """A model's dimensions. `config` is config.json; `marks` are the tokenizer's added tokens, the
+    first at `first_mark`.
+    """
 
     name: str
     config: Mapping[str, Any]
-    tensors: Callable[[Mapping[str, Any]], Iterator[Tensor]]
     marks: tuple[str, ...]
     first_mark: int
 
 
-def qwen3_tensors(config: Mapping[str, Any]) -> Iterator[Tensor]:
-    hidden, head = config["hidden_size"], config["head_dim"]
-    queries = config["num_attention_heads"] * head
-    keys = config["num_key_value_heads"] * head
-    yield Tensor("model.embed_tokens.weight", (config["vocab_size"], hidden))
-    for index in range(config["num_hidden_layers"]):
-        layer = f"model.layers.{index}."
-        yield Tensor(f"{layer}input_layernorm.weight", (hidden,), "ones")
-        yield Tensor(f"{layer}self_attn.q_proj.weight", (queries, hidden))
-        yield Tensor(f"{layer}self_attn.k_proj.weight", (keys, hidden))
-        yield Tensor(f"{layer}self_attn.v_proj.weight", (keys, hidden))
-        yield Tensor(f"{layer}self_attn.o_proj.weight", (hidden, queries))
-        yield Tensor(f"{layer}self_attn.q_norm.weight", (head,), "ones")
-        yield Tensor(f"{layer}self_attn.k_norm.weight", (head,), "ones")
-        yield Tensor(f"{layer}post_attention_layernorm.weight", (hidden,), "ones")
-        yield from _mlp(layer, hidden, config["intermediate_size"])
-    yield Tensor("model.norm.weight", (hidden,), "ones")
-    yield from _head(config)
+def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What config.json says of how text is read."""
+    return config.get("text_config") or config
 
 
-def qwen3_5_tensors(config: Mapping[str, Any]) -> Iterator[Tensor]:
-    """Norms are stored as what is added to one, but for the linear layers' own."""
-    hidden = config["hidden_size"]
-    yield Tensor("model.embed_tokens.weight", (config["vocab_size"], hidden))
-    for index, kind in enumerate(config["layer_types"]):
-        layer = f"model.layers.{index}."
-        yield Tensor(f"{layer}input_layernorm.weight", (hidden,), "zeros")
-        if kind == "linear_attention":
-            yield from _linear_attention(f"{layer}linear_attn.", config)
-        else:
-            yield from _gated_attention(f"{layer}self_attn.", config)
-        yield Tensor(f"{layer}post_attention_layernorm.weight", (hidden,), "zeros")
-        yield from _mlp(layer, hidden, config["intermediate_size"])
-    yield Tensor("model.norm.weight", (hidden,), "zeros")
-    yield from _head(config)
+def tensors_of(config: Mapping[str, Any]) -> Iterator[Tensor]:
+    """Of the engine's own model, by the names that files give them."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        architecture, parsed, _ = read_config(Path(folder))
+    with torch.device("meta"):
+        model = architecture.build(parsed)
+    kept = architecture.weight_names(parsed).keep_float32
+    is_text_only = "text_config" not in config
+    for name, parameter in model.named_parameters():
+        module = model.get_submodule(name.rpartition(".")[0])
+        yield Tensor(
+            _file_name(name, is_text_only=is_text_only),
+            tuple(parameter.shape),
+            "normal" if parameter.dim() > 1 else _draw_of_one_row(name, module),
+            name.endswith(kept),
+        )
 
 
-def _head(config: Mapping[str, Any]) -> Iterator[Tensor]:
-    if not config["tie_word_embeddings"]:
-        yield Tensor("lm_head.weight", (config["vocab_size"], config["hidden_size"]))
+def _file_name(parameter: str, *, is_text_only: bool) -> str:
+    if not parameter.startswith(("language_model.", "visual.")):
+        return parameter
+    return f"model.{parameter.removeprefix('language_model.') if is_text_only else parameter}"
 
 
-def _linear_attention(prefix: str, config: Mapping[str, Any]) -> Iterator[Tensor]:
-    hidden, value_heads = config["hidden_size"], config["linear_num_value_heads"]
-    keys = config["linear_num_key_heads"] * config["linear_key_head_dim"]
-    values = value_heads * config["linear_value_head_dim"]
-    mixed = 2 * keys + values
-    yield Tensor(f"{prefix}in_proj_qkv.weight", (mixed, hidden))
-    yield Tensor(f"{prefix}in_proj_z.weight", (values, hidden))
-    yield Tensor(f"{prefix}in_proj_b.weight", (value_heads, hidden))
-    yield Tensor(f"{prefix}in_proj_a.weight", (value_heads, hidden))
-    yield Tensor(f"{prefix}conv1d.weight", (mixed, 1, config["linear_conv_kernel_dim"]))
-    yield Tensor(f"{prefix}A_log", (value_heads,), "log_uniform", is_float32=True)
-    yield Tensor(f"{prefix}dt_bias", (value_heads,), "ones")
-    norm = (config["linear_value_head_dim"],)
-    yield Tensor(f"{prefix}norm.weight", norm, "ones", is_float32=True)
-    yield Tensor(f"{prefix}out_proj.weight", (hidden, values))
-
-
-def _gated_attention(prefix: str, config: Mapping[str, Any]) -> Iterator[Tensor]:
-    hidden, head = config["hidden_size"], config["head_dim"]
-    queries = config["num_attention_heads"] * head
-    keys = config["num_key_value_heads"] * head
-    # Each head's query rows are followed by those of its output gate.
-    yield Tensor(f"{prefix}q_proj.weight", (2 * queries, hidden))
-    yield Tensor(f"{prefix}k_proj.weight", (keys, hidden))
-    yield Tensor(f"{prefix}v_proj.weight", (keys, hidden))
-    yield Tensor(f"{prefix}o_proj.weight", (hidden, queries))
-    yield Tensor(f"{prefix}q_norm.weight", (head,), "zeros")
-    yield Tensor(f"{prefix}k_norm.weight", (head,), "zeros")
-
-
-def _mlp(layer: str, hidden: int, inner: int) -> Iterator[Tensor]:
-    yield Tensor(f"{layer}mlp.gate_proj.weight", (inner, hidden))
-    yield Tensor(f"{layer}mlp.up_proj.weight", (inner, hidden))
-    yield Tensor(f"{layer}mlp.down_proj.weight", (hidden, inner))
+def _draw_of_one_row(parameter: str, module: nn.Module) -> Draw:
+    if parameter.endswith(".A_log"):
+        return "log_uniform"
+    # What is added to one is stored.
+    return "zeros" if isinstance(module, ZeroCentredRMSNorm) else "ones"
 
 
 QWEN3_0_6B = Shape(
@@ -182,7 +116,6 @@ QWEN3_0_6B = Shape(
         "use_sliding_window": False,
         "vocab_size": 151936,
     },
-    qwen3_tensors,
     _QWEN3_MARKS,
     151643,
 )
@@ -228,8 +161,7 @@ QWEN3_5_0_8B = Shape(
         "use_cache": True,
         "vocab_size": 248320,
     },
-    qwen3_5_tensors,
-    _QWEN3_5_MARKS,
+    SPECIAL_TOKENS,
     248044,
 )
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from .shared_options import share
+from .shared_options import name_variables, share
 from .spreading import spread
 
 # A command is the function of its name, in the file of its name.
@@ -102,6 +102,7 @@ class CommandTable(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = cast(Any, _Commands())
+        name_variables(self)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)

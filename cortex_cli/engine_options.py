@@ -35,31 +35,23 @@ ModelsDirs = Annotated[
     typer.Option(
         "--models",
         metavar="DIR",
-        envvar="CORTEX_MODELS",
         file_okay=False,
         callback=_that_exist,
         help="Search this folder for models first (may be given again).",
-        show_default=False,
     ),
 ]
 Engine = Annotated[
     EngineChoice,
-    typer.Option(
-        "--engine",
-        envvar="CORTEX_ENGINE",
-        help="torch computes; fake makes up text at once, without weights.",
-    ),
+    typer.Option("--engine", help="torch computes; fake makes up text at once, without weights."),
 ]
 FakeScript = Annotated[
     Path | None,
     typer.Option(
         "--fake-script",
         metavar="FILE",
-        envvar="CORTEX_FAKE_SCRIPT",
         exists=True,
         dir_okay=False,
         help='Replies of the fake engine: {"replies": ["…"]}.',
-        show_default=False,
     ),
 ]
 FakeTokenInterval = Annotated[
@@ -67,7 +59,6 @@ FakeTokenInterval = Annotated[
     typer.Option(
         "--fake-token-interval-ms",
         metavar="MS",
-        envvar="CORTEX_FAKE_TOKEN_INTERVAL_MS",
         min=0,
         max=60_000,
         help="How long the fake engine takes for one token.",
@@ -78,10 +69,9 @@ Memory = Annotated[
     typer.Option(
         "--memory",
         metavar="SIZE",
-        envvar="CORTEX_MEMORY",
         parser=parse_size,
         help="What the engine may use of its device's memory, such as 8GiB. Otherwise most of it.",
-        show_default=False,
+        show_default=False,  # a file's would be told in bytes
     ),
 ]
 Threads = Annotated[
@@ -89,18 +79,15 @@ Threads = Annotated[
     typer.Option(
         "--threads",
         metavar="N",
-        envvar="CORTEX_THREADS",
         min=1,
         max=1024,
         help="Compute with so many threads where the CPU computes. Otherwise one a core.",
-        show_default=False,
     ),
 ]
 Mode = Annotated[
     ModeWish,
     typer.Option(
         "--mode",
-        envvar="CORTEX_MODE",
         help="exact: the same bits in any company, in float32 on the CPU; fast: the quickest way."
         " auto is exact where that costs little.",
     ),
@@ -109,7 +96,6 @@ Dtype = Annotated[
     DtypeWish,
     typer.Option(
         "--dtype",
-        envvar="CORTEX_DTYPE",
         help="Compute in these numbers. auto is bfloat16 where the files hold that, or float16"
         " (of which three bits go), and it pays.",
     ),
@@ -118,7 +104,6 @@ Kernels = Annotated[
     KernelsWish,
     typer.Option(
         "--kernels",
-        envvar="CORTEX_KERNELS",
         help="On a CPU, auto compiles kernels of our own where a C compiler is installed; torch's"
         " are slower and need none. On a GPU, auto takes Triton's where that is installed,"
         " a C compiler and Python.h too.",
@@ -128,7 +113,6 @@ Speculation = Annotated[
     SpeculationWish,
     typer.Option(
         "--speculation",
-        envvar="CORTEX_SPECULATION",
         help="auto computes tokens ahead of an answer that says again what was said, or that the"
         " model's own draft head foresees, where that is measured to pay. In exact mode it is the"
         " same answer either way.",

@@ -23,10 +23,8 @@ Name = Annotated[
     typer.Option(
         "--name",
         metavar="NAME",
-        envvar="CORTEX_NAME",
         parser=parse_name,
         help="What this peer is called. Otherwise as the machine is.",
-        show_default=False,
     ),
 ]
 FleetHost = Annotated[
@@ -34,7 +32,6 @@ FleetHost = Annotated[
     typer.Option(
         "--fleet-host",
         metavar="ADDRESS",
-        envvar="CORTEX_FLEET_HOST",
         help="Where to listen for other peers; only holders of the fleet's key get in.",
     ),
 ]
@@ -43,11 +40,9 @@ FleetPort = Annotated[
     typer.Option(
         "--fleet-port",
         metavar="N",
-        envvar="CORTEX_FLEET_PORT",
         min=0,
         max=65535,
         help="Which port, for UDP and TCP; 0 takes any. Otherwise 13132; if busy, 13134 and so on.",
-        show_default=False,
     ),
 ]
 Join = Annotated[
@@ -55,24 +50,17 @@ Join = Annotated[
     typer.Option(
         "--join",
         metavar="HOST:PORT",
-        envvar="CORTEX_JOIN",
         parser=parse_seed,
         help="Try to meet the peer whose fleet port this is, for ever (may be given again).",
-        show_default=False,
     ),
 ]
-NoMdns = Annotated[
-    bool,
-    typer.Option("--no-mdns", envvar="CORTEX_NO_MDNS", help="Do not look for peers by multicast."),
-]
+NoMdns = Annotated[bool, typer.Option("--no-mdns", help="Do not look for peers by multicast.")]
 MdnsInterfaces = Annotated[
     list[str] | None,
     typer.Option(
         "--mdns-interfaces",
         metavar="NAME",
-        envvar="CORTEX_MDNS_INTERFACES",
         help="Look on this interface (may be given again). Otherwise on all that look usable.",
-        show_default=False,
     ),
 ]
 Advertise = Annotated[
@@ -80,10 +68,8 @@ Advertise = Annotated[
     typer.Option(
         "--advertise",
         metavar="HOST:PORT",
-        envvar="CORTEX_ADVERTISE",
         parser=parse_reach,
         help="Where others reach this peer's fleet port, if not at its own address.",
-        show_default=False,
     ),
 ]
 KeyFile = Annotated[
@@ -91,10 +77,8 @@ KeyFile = Annotated[
     typer.Option(
         "--key-file",
         metavar="FILE",
-        envvar="CORTEX_KEY_FILE",
         dir_okay=False,
         help="The file of the fleet's key. Otherwise fleet.key in the state directory.",
-        show_default=False,
     ),
 ]
 

@@ -60,7 +60,11 @@ def root(
     show_version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Print the version, and exit."
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Print the version, and exit.",
+            show_envvar=False,
         ),
     ] = False,
     verbose: Verbose = False,

@@ -1,6 +1,7 @@
 """The options that more than one command takes: written once, so that they mean the same.
 
-What is a setting has a name in the environment too; what belongs to one question has none.
+What is a setting has a name in the environment too, that of the option (`shared_options`); what
+belongs to one question has none, and says `show_envvar=False`.
 """
 
 from __future__ import annotations
@@ -78,36 +79,22 @@ def port_option(default_port: int) -> Any:
     return typer.Option(
         "--port",
         metavar="N",
-        envvar="CORTEX_PORT",
         min=0,
         max=65535,
         help=f"Which port; 0 takes any. Otherwise {default_port}; if busy, {default_port + 2} and"
         " so on.",
-        show_default=False,
     )
 
 
 def model_option(says: str) -> Any:
     """`--model`, of a command that asks one."""
-    return typer.Option(
-        "--model",
-        "-m",
-        metavar="ID",
-        autocompletion=completing.models,
-        envvar="CORTEX_MODEL",
-        help=says,
-        show_default=False,
-    )
+    return typer.Option("--model", "-m", metavar="ID", autocompletion=completing.models, help=says)
 
 
 def on_option(says: str) -> Any:
     """`--on`, the peer that something is about."""
     return typer.Option(
-        "--on",
-        metavar="PEER",
-        autocompletion=completing.peers,
-        help=says,
-        show_default=False,
+        "--on", metavar="PEER", autocompletion=completing.peers, help=says, show_envvar=False
     )
 
 
@@ -116,30 +103,21 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        envvar="CORTEX_CONFIG",
         callback=_read_settings,
         is_eager=True,
         help="Settings. Otherwise cortex.toml here, in the user's or the system's configuration.",
-        show_default=False,
     ),
 ]
-Host = Annotated[
-    str,
-    typer.Option("--host", metavar="ADDRESS", envvar="CORTEX_HOST", help="Where to listen."),
-]
-Json = Annotated[
-    bool, typer.Option("--json", envvar="CORTEX_JSON", help="Print JSON instead of text.")
-]
+Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Peer = Annotated[
     str | None,
     typer.Option(
         "--peer",
         metavar="HOST:PORT",
-        envvar="CORTEX_PEER",
         parser=parse_peer,
         autocompletion=completing.addresses,
         help="Ask this peer, and no other.",
-        show_default=False,
     ),
 ]
 ModelWord = Annotated[
@@ -151,12 +129,7 @@ ModelWord = Annotated[
     ),
 ]
 NoWait = Annotated[
-    bool,
-    typer.Option(
-        "--no-wait",
-        envvar="CORTEX_NO_WAIT",
-        help="Print the job's id, and do not wait for its end.",
-    ),
+    bool, typer.Option("--no-wait", help="Print the job's id, and do not wait for its end.")
 ]
 On = Annotated[
     str | None,
@@ -170,21 +143,14 @@ ContextTokens = Annotated[
     typer.Option(
         "--context",
         metavar="TOKENS",
-        envvar="CORTEX_CONTEXT",
         min=1,
         help="How long one conversation may be, as far as the model goes. Otherwise what fits.",
-        show_default=False,
     ),
 ]
 Slots = Annotated[
     int | None,
     typer.Option(
-        "--slots",
-        metavar="N",
-        envvar="CORTEX_SLOTS",
-        min=1,
-        help="How many requests run at a time. Otherwise what fits.",
-        show_default=False,
+        "--slots", metavar="N", min=1, help="How many requests run at a time. Otherwise what fits."
     ),
 ]
 PeerWord = Annotated[
@@ -194,7 +160,6 @@ PeerWord = Annotated[
         parser=parse_peer,
         autocompletion=completing.addresses,
         help="Whose view, as HOST:PORT, like --peer. Otherwise that of a peer of this machine.",
-        show_default=False,
     ),
 ]
 
@@ -213,7 +178,6 @@ Refresh = Annotated[
     typer.Option(
         "--refresh",
         metavar="TIME",
-        envvar="CORTEX_REFRESH",
         parser=parse_duration(0.5, 3600),
         help="Show what changes no oftener than this. Otherwise 1s.",
         show_default=False,
@@ -224,12 +188,10 @@ StateDir = Annotated[
     typer.Option(
         "--state-dir",
         metavar="DIR",
-        envvar="CORTEX_STATE_DIR",
         file_okay=False,
         callback=_keep_state,
         help="Where a peer keeps what it must remember, and where commands look for it. Otherwise"
         " as `cortex config path` shows; on Linux ~/.local/state/cortex.",
-        show_default=False,
     ),
 ]
 Verbose = Annotated[
@@ -237,7 +199,6 @@ Verbose = Annotated[
     typer.Option(
         "--verbose",
         "-v",
-        envvar="CORTEX_VERBOSE",
         callback=be_verbose,
         is_eager=True,
         help="Log to standard error, and show the stack of an unexpected error.",

@@ -40,6 +40,17 @@ def share(command: Any, name: str) -> None:
         if name in _WHOSE.get(option.name or "", (name,)) and not own & set(option.opts):
             option.expose_value = False
             command.params.append(option)
+    name_variables(command)
+
+
+def name_variables(command: Any) -> None:
+    """Every option can be set in the environment too, but those that say
+    `show_envvar=False`.
+    """
+    for option in command.params:
+        if option.param_type_name == "option" and option.show_envvar:
+            long = next(one for one in option.opts if one.startswith("--"))
+            option.envvar = f"CORTEX_{long[2:].upper().replace('-', '_')}"
 
 
 def _be_quiet(context: typer.Context, wished: bool) -> None:
@@ -79,18 +90,15 @@ def _shared(
         typer.Option(
             "--timeout",
             metavar="TIME",
-            envvar="CORTEX_TIMEOUT",
             parser=parse_duration(0.001, _DAY_S),
             callback=_set_timeout,
             help="Give up after this, with exit code 6: 500ms, 10s, 2m.",
-            show_default=False,
         ),
     ] = None,
     no_color: Annotated[
         bool,
         typer.Option(
             "--no-color",
-            envvar="CORTEX_NO_COLOR",
             callback=_forbid_colour,
             is_eager=True,
             help="No colours, as with NO_COLOR in the environment; FORCE_COLOR is the opposite.",
@@ -101,7 +109,6 @@ def _shared(
         typer.Option(
             "--quiet",
             "-q",
-            envvar="CORTEX_QUIET",
             callback=_be_quiet,
             is_eager=True,
             help="Say nothing on standard error but what went wrong.",

@@ -168,14 +168,26 @@ def test_generated_files_are_up_to_date() -> None:
 
 def test_every_setting_has_a_name_in_the_environment() -> None:
     """Only what belongs to a single question or a single run has none."""
-    without = {"--help", "--version", "--image", "--file", "--on", "--force", "--revision"}
-    group = cast(Any, typer.main.get_command(app))
-    for name, command in group.commands.items():
-        for parameter in command.params:
-            if parameter.param_type_name == "option" and not without & set(parameter.opts):
-                long = next(option for option in parameter.opts if option.startswith("--"))
-                expected = "CORTEX_" + long.lstrip("-").upper().replace("-", "_")
-                assert parameter.envvar == expected, f"{name} {long}"
+    without: set[str] = set()
+    for name, option in options_of("cortex", typer.main.get_command(app)):
+        long = next(one for one in option.opts if one.startswith("--"))
+        if option.envvar is None:
+            without.add(f"{name} {long}")
+        else:
+            assert option.envvar == "CORTEX_" + long.lstrip("-").upper().replace("-", "_"), name
+    on = {f"{name} --on" for name in ("pull", "plan", "load", "unload", "pin", "unpin", "cancel")}
+    system = {f"service {name} --system" for name in ("install", "status", "remove")}
+    assert {one.removeprefix("cortex ") for one in without} == on | system | {
+        *("--version", "chat --image", "chat --file", "bench --image", "pull --revision"),
+        *("unload --force", "config show --gateway", "config new-key --name"),
+        *("config new-key --admin", "service install --run-as", "service install --print"),
+    }
+
+
+def options_of(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    yield from ((name, one) for one in command.params if one.param_type_name == "option")
+    for below, inner in getattr(command, "commands", {}).items():
+        yield from options_of(f"{name} {below}", inner)
 
 
 def test_every_command_that_the_documents_show_exists() -> None:

@@ -13,7 +13,7 @@ from math import prod
 from typing import Any
 
 from ..make_checkpoint import Dtype, num_bytes
-from ..shapes import Shape
+from ..shapes import Shape, tensors_of
 
 _STATE_BYTES_PER_VALUE = 4  # recurrent states are float32 whatever the weights are
 _ACTIVATION_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
@@ -35,7 +35,7 @@ class Work:
 
 
 def work_of(shape: Shape, dtype: Dtype) -> Work:
-    tensors = {tensor.name: tensor for tensor in shape.tensors(shape.config)}
+    tensors = {tensor.name: tensor for tensor in tensors_of(shape.config)}
     read = [
         tensor for name, tensor in tensors.items() if name != _EMBEDDING or _HEAD not in tensors
     ]

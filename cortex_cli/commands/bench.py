@@ -38,10 +38,8 @@ def bench(
         typer.Option(
             "--url",
             metavar="URL",
-            envvar="CORTEX_URL",
             help="The endpoint's base, which is sent the key of CORTEX_API_KEY. Otherwise that of"
             " this machine's peer.",
-            show_default=False,
         ),
     ] = None,
     model: Annotated[
@@ -53,30 +51,19 @@ def bench(
         typer.Option(
             "--concurrency",
             metavar="N,N,…",
-            envvar="CORTEX_CONCURRENCY",
             help="How many requests are under way at once, for each line of the table.",
         ),
     ] = _DEFAULT_CONCURRENCY,
     prompt_tokens: Annotated[
         int,
         typer.Option(
-            "--prompt-tokens",
-            metavar="N",
-            envvar="CORTEX_PROMPT_TOKENS",
-            min=1,
-            max=_MAX_TOKENS,
-            help="How long each prompt is.",
+            "--prompt-tokens", metavar="N", min=1, max=_MAX_TOKENS, help="How long each prompt is."
         ),
     ] = 128,
     output_tokens: Annotated[
         int,
         typer.Option(
-            "--output-tokens",
-            metavar="N",
-            envvar="CORTEX_OUTPUT_TOKENS",
-            min=1,
-            max=_MAX_TOKENS,
-            help="How long each answer is.",
+            "--output-tokens", metavar="N", min=1, max=_MAX_TOKENS, help="How long each answer is."
         ),
     ] = 128,
     requests: Annotated[
@@ -84,11 +71,9 @@ def bench(
         typer.Option(
             "--requests",
             metavar="N",
-            envvar="CORTEX_REQUESTS",
             min=1,
             max=_MAX_TOKENS,
             help="Requests in each round. Otherwise twice the concurrency, and at least four.",
-            show_default=False,
         ),
     ] = None,
     rounds: Annotated[
@@ -96,7 +81,6 @@ def bench(
         typer.Option(
             "--rounds",
             metavar="N",
-            envvar="CORTEX_ROUNDS",
             min=1,
             max=1000,
             help="How often everything is measured; the spread between rounds is shown.",
@@ -105,13 +89,10 @@ def bench(
     image: Annotated[
         str | None,
         typer.Option(
-            "--image", "-i", metavar="FILE", help="Ask about this picture.", show_default=False
+            "--image", "-i", metavar="FILE", help="Ask about this picture.", show_envvar=False
         ),
     ] = None,
-    seed: Annotated[
-        int,
-        typer.Option("--seed", metavar="N", envvar="CORTEX_SEED", min=0, help="Other prompts."),
-    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Other prompts.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Measure how fast an OpenAI endpoint answers.

@@ -38,7 +38,6 @@ def chat(
         typer.Argument(
             metavar="[PROMPT]",
             help="What to ask; - reads it from standard input. A pipe is put after it.",
-            show_default=False,
         ),
     ] = None,
     image: Annotated[
@@ -48,7 +47,7 @@ def chat(
             "-i",
             metavar="FILE",
             help="A picture to ask about (may be given again); - reads it from standard input.",
-            show_default=False,
+            show_envvar=False,
         ),
     ] = None,
     file: Annotated[
@@ -57,7 +56,7 @@ def chat(
             "--file",
             metavar="FILE",
             help="A text to ask about, put after the prompt (may be given again).",
-            show_default=False,
+            show_envvar=False,
         ),
     ] = None,
     model: Annotated[
@@ -69,24 +68,13 @@ def chat(
     system: Annotated[
         str | None,
         typer.Option(
-            "--system",
-            "-s",
-            metavar="TEXT",
-            envvar="CORTEX_SYSTEM",
-            help="What the model should know beforehand.",
-            show_default=False,
+            "--system", "-s", metavar="TEXT", help="What the model should know beforehand."
         ),
     ] = None,
     max_tokens: Annotated[
         int | None,
         typer.Option(
-            "--max-tokens",
-            metavar="N",
-            envvar="CORTEX_MAX_TOKENS",
-            min=1,
-            max=MAX_TOKENS,
-            help="Cut the answer there.",
-            show_default=False,
+            "--max-tokens", metavar="N", min=1, max=MAX_TOKENS, help="Cut the answer there."
         ),
     ] = None,
     temperature: Annotated[
@@ -94,11 +82,9 @@ def chat(
         typer.Option(
             "--temperature",
             metavar="X",
-            envvar="CORTEX_TEMPERATURE",
             parser=parse_temperature,
             help="From 0, which always takes the likeliest token, to 2. Otherwise what the model"
             " recommends.",
-            show_default=False,
         ),
     ] = None,
     seed: Annotated[
@@ -106,39 +92,28 @@ def chat(
         typer.Option(
             "--seed",
             metavar="N",
-            envvar="CORTEX_SEED",
             min=0,
             max=MAX_SEED,
             help="The same seed gives the same answer again.",
-            show_default=False,
         ),
     ] = None,
     as_json: Json = False,
     raw: Annotated[
-        bool,
-        typer.Option("--raw", envvar="CORTEX_RAW", help="Print the model's text and nothing else."),
+        bool, typer.Option("--raw", help="Print the model's text and nothing else.")
     ] = False,
     hide_reasoning: Annotated[
         bool,
         typer.Option(
-            "--hide-reasoning",
-            envvar="CORTEX_HIDE_REASONING",
-            help="Do not show what the model thinks before it answers.",
+            "--hide-reasoning", help="Do not show what the model thinks before it answers."
         ),
     ] = False,
     no_think: Annotated[
-        bool,
-        typer.Option(
-            "--no-think",
-            envvar="CORTEX_NO_THINK",
-            help="Have the model answer at once, where it can.",
-        ),
+        bool, typer.Option("--no-think", help="Have the model answer at once, where it can.")
     ] = False,
     show_image: Annotated[
         ShowImage,
         typer.Option(
             "--show-image",
-            envvar="CORTEX_SHOW_IMAGE",
             help="Draw pictures at a terminal: blocks always, auto in a conversation alone.",
         ),
     ] = "auto",

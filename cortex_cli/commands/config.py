@@ -16,7 +16,6 @@ File = Annotated[
         metavar="[FILE]",
         envvar="CORTEX_CONFIG",
         help="The file. Otherwise the first that is found.",
-        show_default=False,
     ),
 ]
 config = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -40,7 +39,10 @@ def about_settings(context: typer.Context) -> None:
 def show(
     context: typer.Context,
     gateway: Annotated[
-        bool, typer.Option("--gateway", help="As `cortex gateway` would have it, not a peer.")
+        bool,
+        typer.Option(
+            "--gateway", help="As `cortex gateway` would have it, not a peer.", show_envvar=False
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -159,7 +161,10 @@ def new_key(
     name: Annotated[
         str,
         typer.Option(
-            "--name", metavar="NAME", help="Whose key it is: its name stands in logs and errors."
+            "--name",
+            metavar="NAME",
+            help="Whose key it is: its name stands in logs and errors.",
+            show_envvar=False,
         ),
     ] = "key",
     admin: Annotated[
@@ -167,6 +172,7 @@ def new_key(
         typer.Option(
             "--admin",
             help="A key that steers the peer too: it opens loads, pulls, requests, logs, drains.",
+            show_envvar=False,
         ),
     ] = False,
     as_json: Json = False,

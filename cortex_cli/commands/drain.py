@@ -15,7 +15,6 @@ Whose = Annotated[
         metavar="[PEER]",
         autocompletion=completing.peers,
         help="Which one, by its name. Otherwise the one that is asked.",
-        show_default=False,
     ),
 ]
 
@@ -24,10 +23,7 @@ def drain(
     context: typer.Context,
     whose: Whose = None,
     wait: Annotated[
-        bool,
-        typer.Option(
-            "--wait", envvar="CORTEX_WAIT", help="Return when the last request has ended."
-        ),
+        bool, typer.Option("--wait", help="Return when the last request has ended.")
     ] = False,
     as_json: Json = False,
     peer: Peer = None,

@@ -26,10 +26,7 @@ def gateway(
     metrics_host: Annotated[
         str,
         typer.Option(
-            "--metrics-host",
-            metavar="ADDRESS",
-            envvar="CORTEX_METRICS_HOST",
-            help="Where to tell numbers, to all who ask.",
+            "--metrics-host", metavar="ADDRESS", help="Where to tell numbers, to all who ask."
         ),
     ] = "0.0.0.0",
     metrics_port: Annotated[
@@ -37,11 +34,9 @@ def gateway(
         typer.Option(
             "--metrics-port",
             metavar="N",
-            envvar="CORTEX_METRICS_PORT",
             min=0,
             max=65535,
             help="On which port; 0 takes any. Otherwise 31314; if busy, 31316 and so on.",
-            show_default=False,
         ),
     ] = None,
     membership: FleetWishes,

@@ -13,10 +13,7 @@ from ..options import StateDir, invocation_of
 def join(
     context: typer.Context,
     words: Annotated[list[str], typer.Argument(metavar="KEY")],
-    yes: Annotated[
-        bool,
-        typer.Option("--yes", envvar="CORTEX_YES", help="Leave the fleet of before, if any."),
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Leave the fleet of before, if any.")] = False,
     key_file: KeyFile = None,
     state_dir: StateDir = None,
 ) -> None:

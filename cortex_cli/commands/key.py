@@ -37,10 +37,7 @@ def key(
     ] = "show",
     words: Annotated[list[str] | None, typer.Argument(metavar="[KEY|ID]")] = None,
     yes: Annotated[
-        bool,
-        typer.Option(
-            "--yes", envvar="CORTEX_YES", help="Use or drop a key though peers are not ready."
-        ),
+        bool, typer.Option("--yes", help="Use or drop a key though peers are not ready.")
     ] = False,
     as_json: Json = False,
     key_file: KeyFile = None,

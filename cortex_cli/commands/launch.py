@@ -37,9 +37,7 @@ def launch(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[-- ARGUMENT...]",
-            help="What it is given as arguments of its own.",
-            show_default=False,
+            metavar="[-- ARGUMENT...]", help="What it is given as arguments of its own."
         ),
     ] = None,
     model: Annotated[
@@ -49,12 +47,7 @@ def launch(
         ),
     ] = None,
     print_only: Annotated[
-        bool,
-        typer.Option(
-            "--print",
-            envvar="CORTEX_PRINT",
-            help="Print the environment for a shell, and start nothing.",
-        ),
+        bool, typer.Option("--print", help="Print the environment for a shell, and start nothing.")
     ] = False,
     peer: Peer = None,
 ) -> None:

@@ -19,7 +19,6 @@ def load(
         bool,
         typer.Option(
             "--force",
-            envvar="CORTEX_FORCE",
             help="Load it though the plan says that it has no place, if the engine takes it.",
         ),
     ] = False,

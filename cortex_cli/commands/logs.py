@@ -23,33 +23,24 @@ def logs(
             metavar="[PEER]",
             autocompletion=completing.peers,
             help="Whose log, as `cortex status` names it. Otherwise the asked one's.",
-            show_default=False,
         ),
     ] = None,
-    follow: Annotated[
-        bool,
-        typer.Option("--follow", "-f", envvar="CORTEX_FOLLOW", help="Go on with what comes."),
-    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     since: Annotated[
         float,
         typer.Option(
             "--since",
             metavar="TIME",
-            envvar="CORTEX_SINCE",
             parser=parse_duration(0, 365 * 86_400),
             help="What is no older than that, such as 30s or 2h. Otherwise 10m.",
             show_default=False,
         ),
     ] = 600.0,
     level: Annotated[
-        Level,
-        typer.Option("--level", envvar="CORTEX_LEVEL", help="Lines of that level, or graver."),
+        Level, typer.Option("--level", help="Lines of that level, or graver.")
     ] = "info",
     every: Annotated[
-        bool,
-        typer.Option(
-            "--all", envvar="CORTEX_ALL", help="The logs of all peers, with the name of each."
-        ),
+        bool, typer.Option("--all", help="The logs of all peers, with the name of each.")
     ] = False,
     as_json: Json = False,
     peer: Peer = None,

@@ -111,9 +111,7 @@ def show(
 def rm(
     context: typer.Context,
     model: ModelWord,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", envvar="CORTEX_YES", help="Do not ask whether to.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to.")] = False,
     models: ModelsDirs = None,
     engine: Engine = "torch",
     as_json: Json = False,

@@ -31,7 +31,6 @@ def peer(
         typer.Option(
             "--gpu",
             metavar="all|none|cpu|N,N",
-            envvar="CORTEX_GPU",
             help="What computes: the NVIDIA devices, else the CPU; nothing here, only other peers;"
             " the CPU; these devices.",
         ),
@@ -42,10 +41,8 @@ def peer(
             "--model",
             metavar="ID",
             autocompletion=completing.models,
-            envvar="CORTEX_MODEL",
             help="Load this model at the start instead of at the first request"
             " (may be given again).",
-            show_default=False,
         ),
     ] = None,
     idle_ttl: Annotated[
@@ -53,10 +50,8 @@ def peer(
         typer.Option(
             "--idle-ttl",
             metavar="TIME|never",
-            envvar="CORTEX_IDLE_TTL",
             parser=parse_as_set("eviction", "idle_ttl"),
             help="How long a model stays when nobody asks it, such as 30m. Otherwise 10m.",
-            show_default=False,
         ),
     ] = None,
     drain: Annotated[
@@ -64,19 +59,15 @@ def peer(
         typer.Option(
             "--drain",
             metavar="TIME",
-            envvar="CORTEX_DRAIN",
             parser=parse_as_set("peer", "drain"),
             help="How long running answers may take to end at the end. Otherwise 30s.",
-            show_default=False,
         ),
     ] = None,
     log_format: Annotated[
         LogFormat | None,
         typer.Option(
             "--log-format",
-            envvar="CORTEX_LOG_FORMAT",
             help="Whether a line of the log is for people or a JSON object. Otherwise text.",
-            show_default=False,
         ),
     ] = None,
     host: Host = "127.0.0.1",
@@ -89,7 +80,6 @@ def peer(
         typer.Option(
             "--python",
             metavar="FILE",
-            envvar="CORTEX_PYTHON",
             help="The Python that runs the engine. Otherwise the one that runs this command.",
             show_default=False,
         ),

@@ -16,18 +16,13 @@ if TYPE_CHECKING:
 
 def ps(
     context: typer.Context,
-    fleet: Annotated[
-        bool, typer.Option("--fleet", envvar="CORTEX_FLEET", help="Those of all peers.")
-    ] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", envvar="CORTEX_WATCH", help="Go on showing what changes.")
-    ] = False,
+    fleet: Annotated[bool, typer.Option("--fleet", help="Those of all peers.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing what changes.")] = False,
     refresh: Annotated[
         float,
         typer.Option(
             "--refresh",
             metavar="TIME",
-            envvar="CORTEX_REFRESH",
             parser=parse_duration(0.5, 3600),
             help="With --watch: so often. Otherwise 1s.",
             show_default=False,

@@ -25,7 +25,7 @@ def pull(
             "--revision",
             metavar="REV",
             help="Its branch, tag or commit. Otherwise main.",
-            show_default=False,
+            show_envvar=False,
         ),
     ] = None,
     no_wait: NoWait = False,

@@ -22,7 +22,11 @@ service = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 System = Annotated[
     bool,
-    typer.Option("--system", help="The whole machine's, from its start. Otherwise your own."),
+    typer.Option(
+        "--system",
+        help="The whole machine's, from its start. Otherwise your own.",
+        show_envvar=False,
+    ),
 ]
 Whose = Annotated[
     str,
@@ -61,11 +65,11 @@ def install(
             metavar="USER",
             help="With --system: as this user, with the models of that home. Otherwise as one that"
             " systemd makes up.",
-            show_default=False,
+            show_envvar=False,
         ),
     ] = None,
     print_only: Annotated[
-        bool, typer.Option("--print", help="Print the unit, and change nothing.")
+        bool, typer.Option("--print", help="Print the unit, and change nothing.", show_envvar=False)
     ] = False,
 ) -> None:
     """Write a systemd unit for a peer or a gateway, and start it; again, to change it.
@@ -84,7 +88,7 @@ def install(
     from ..errors import UsageProblem
     from ..output import standard_output
     from ..service.planning import SYSTEM_SETTINGS_DIRS, unread_settings
-    from ..service.unit import unit_text
+    from ..service.renewing import signed_unit
 
     if run_as is not None and not system:
         raise UsageProblem("--run-as is for --system: your own services run as you.")
@@ -93,7 +97,7 @@ def install(
     if system:
         invocation.settings_dirs = SYSTEM_SETTINGS_DIRS
     what, planned = _planned(context, invocation, run_as, is_system=system)
-    text = unit_text(planned)
+    text = signed_unit(what, planned)
     if unread := unread_settings(found, invocation.settings.file):
         standard_error(invocation).line(unread)
     for name in planned.left_out:
@@ -117,7 +121,7 @@ def status(what: Whose = "peer", system: System = False, as_json: Json = False) 
       cortex service status
       cortex service status gateway --system --json
 
-    Where this release would write its unit in another way it says what does.
+    Where this release has another layout for its unit it says what writes it anew.
     """
     from ..output import standard_output
     from ..service.planning import split

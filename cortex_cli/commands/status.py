@@ -21,30 +21,19 @@ def status(
     whose: PeerWord = None,
     peer: Peer = None,
     wide: Annotated[
-        bool,
-        typer.Option(
-            "--wide",
-            envvar="CORTEX_WIDE",
-            help="Show addresses, versions and roles as well.",
-        ),
+        bool, typer.Option("--wide", help="Show addresses, versions and roles as well.")
     ] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", envvar="CORTEX_WATCH", help="Go on showing what changes.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing what changes.")] = False,
     refresh: Refresh = 1.0,
     check: Annotated[
         bool,
         typer.Option(
             "--check",
-            envvar="CORTEX_CHECK",
             help="Exit 1 where a peer is draining, silent, or has been dead for less than a day.",
         ),
     ] = False,
     plain: Annotated[
-        bool,
-        typer.Option(
-            "--plain", envvar="CORTEX_PLAIN", help="Sentences, and no table; watched, each change."
-        ),
+        bool, typer.Option("--plain", help="Sentences, and no table; watched, each change.")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -18,25 +18,16 @@ def tui(
     peer: Peer = None,
     refresh: Refresh = 1.0,
     as_ascii: Annotated[
-        bool,
-        typer.Option(
-            "--ascii", envvar="CORTEX_ASCII", help="Draw with plain characters, for consoles."
-        ),
+        bool, typer.Option("--ascii", help="Draw with plain characters, for consoles.")
     ] = False,
     read_only: Annotated[
         bool,
-        typer.Option(
-            "--read-only",
-            envvar="CORTEX_READ_ONLY",
-            help="Only look on: load, unload, drain and cancel nothing.",
-        ),
+        typer.Option("--read-only", help="Only look on: load, unload, drain and cancel nothing."),
     ] = False,
     theme: Annotated[
         Theme,
         typer.Option(
-            "--theme",
-            envvar="CORTEX_THEME",
-            help="Which colours; those that begin with ansi are the terminal's own.",
+            "--theme", help="Which colours; those that begin with ansi are the terminal's own."
         ),
     ] = DEFAULT_THEME,
     model: Annotated[
@@ -45,11 +36,7 @@ def tui(
     ] = None,
     no_mouse: Annotated[
         bool,
-        typer.Option(
-            "--no-mouse",
-            envvar="CORTEX_NO_MOUSE",
-            help="Leave the mouse to the terminal, for selecting text.",
-        ),
+        typer.Option("--no-mouse", help="Leave the mouse to the terminal, for selecting text."),
     ] = False,
 ) -> None:
     """Watch the fleet: its peers, their memory, their models, how busy they are.

@@ -15,7 +15,11 @@ def unload(
     on: On = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="End what it is answering; unload it though it is pinned."),
+        typer.Option(
+            "--force",
+            help="End what it is answering; unload it though it is pinned.",
+            show_envvar=False,
+        ),
     ] = False,
     as_json: Json = False,
     peer: Peer = None,

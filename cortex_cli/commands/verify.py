@@ -23,17 +23,13 @@ if TYPE_CHECKING:
 def verify(
     context: typer.Context,
     folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DIR", exists=True, file_okay=False, help="A golden folder.", show_default=False
-        ),
+        Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="A golden folder.")
     ],
     gpu: Annotated[
         str,
         typer.Option(
             "--gpu",
             metavar="all|cpu|N",
-            envvar="CORTEX_GPU",
             help="What computes: the first NVIDIA device, else the CPU; the CPU; this device.",
         ),
     ] = "all",
@@ -41,7 +37,6 @@ def verify(
         DtypeWish,
         typer.Option(
             "--dtype",
-            envvar="CORTEX_DTYPE",
             help="bfloat16 tells how many tokens are the same; else every number is compared,"
             " in float32.",
         ),

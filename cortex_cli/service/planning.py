@@ -4,12 +4,11 @@ would be secret, missing or out of reach there.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from pwd import struct_passwd
 from typing import Any, Literal, cast
@@ -36,6 +35,12 @@ DESCRIPTIONS: Mapping[What, str] = {
     "peer": "cortex peer: serves models, one of a fleet",
     "gateway": "cortex gateway: the door to a fleet's models",
 }
+# What a service runs, before the word that says which of them it is and its options.
+# -P: a file in the folder where it runs is no module of ours.
+COMMAND = (sys.executable, "-P", "-m", "cortex.cli")
+# One more wherever a release gives a service another folder or variable than the one before it:
+# by this alone its older units, which lack that, are known.
+GIVEN = 1
 # Where a user's programs keep things, wherever that user's manager was started.
 _CARRIED = (
     *("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
@@ -68,7 +73,7 @@ def system_service(
     _check_keys(options, invocation, state_dir, SYSTEM_SETTINGS_DIRS[-1] / "cortex.toml")
     user = None if run_as is None else find_user(run_as)
     environment = places_of(what, user)
-    reads = [*program_files(), *_paths(options.values()), *map(Path, environment.values())]
+    reads = [*_program_files(), *_paths(options.values()), *map(Path, environment.values())]
     if user is None:
         _check_made_up_user(options, reads)
     else:
@@ -76,12 +81,12 @@ def system_service(
     return Service(
         NAMES[what],
         DESCRIPTIONS[what],
-        command(what, _words(options)),
+        [*COMMAND, what, *_words(options)],
         _drain_s(options, invocation),
         is_system=True,
         run_as=run_as,
         reads=reads,
-        writes=folders_kept(functools.partial(_paths_of, options)),
+        writes=_folders_kept(options),
         environment=environment,
         models_dirs=_models_dirs(options, user),
     )
@@ -98,22 +103,21 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
     folders = [locations.state_dir, locations.data_dir, locations.cache_dir]
     proxies = set_variables(_PROXIES)
     to_all = open_proxies(proxies)
-    kept = folders_kept(functools.partial(_paths_of, options))
     return Service(
         NAMES[what],
         DESCRIPTIONS[what],
-        command(what, words),
+        [*COMMAND, what, *words],
         _drain_s(options, invocation),
         working_dir=locations.state_dir.absolute(),
-        writes=[one.absolute() for one in folders if one is not None] + kept,
+        writes=[one.absolute() for one in folders if one is not None] + _folders_kept(options),
         environment=set_variables(_CARRIED) | _gpus() | to_all,
         left_out=[name for name in proxies if name not in to_all],
     )
 
 
-def program_files() -> list[Path]:
+def _program_files() -> list[Path]:
     """What the service has to see of this installation."""
-    program = Path(sys.executable)
+    program = Path(COMMAND[0])
     return [program, program.resolve(), Path(__file__).resolve()]
 
 
@@ -136,7 +140,7 @@ def is_given_by_systemd(path: Path) -> bool:
 
 def own_program() -> str:
     """The command as sudo finds it too, which has a PATH of its own."""
-    script = Path(sys.executable).with_name("cortex")
+    script = Path(COMMAND[0]).with_name("cortex")
     return shlex.quote(str(script)) if script.exists() else "cortex"
 
 
@@ -180,11 +184,6 @@ def _gpus() -> dict[str, str]:
     return {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
 
 
-def command(what: What, words: Sequence[str]) -> list[str]:
-    # -P: a file in the folder where it runs is no module of ours.
-    return [sys.executable, "-P", "-m", "cortex.cli", what, *words]
-
-
 def _words(options: Mapping[str, Option]) -> list[str]:
     """What was typed or stands in the environment, as it is typed anywhere on this machine."""
     words: list[str] = []
@@ -226,12 +225,10 @@ def _models_dirs(options: Mapping[str, Option], user: struct_passwd | None) -> l
     return list(dict.fromkeys(folders))
 
 
-def folders_kept(named: Callable[[str], Sequence[Path]]) -> list[Path]:
-    """Folders for what the service remembers, and for models that it pulls: `named` are the paths
-    that an option names.
-    """
-    keys = [one.parent for one in named("key_file") if not is_credential(one)]
-    return [*named("state_dir"), *keys, *named("models")[:1]]
+def _folders_kept(options: Mapping[str, Option]) -> list[Path]:
+    """Folders for what the service remembers, and for models that it pulls."""
+    keys = [one.parent for one in _paths_of(options, "key_file") if not is_credential(one)]
+    return [*_paths_of(options, "state_dir"), *keys, *_paths_of(options, "models")[:1]]
 
 
 def _drain_s(options: Mapping[str, Option], invocation: Invocation) -> float:

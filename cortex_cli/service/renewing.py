@@ -1,53 +1,55 @@
-"""Whether this release would write a unit that is there in the same way, and what writes it anew.
+"""What a unit says of what wrote it, and whether this release has another layout for it.
 
-The unit alone says what it was made with: the shell that looks at it may have other proxies,
+The words that it was installed with stand in it: the shell that looks at it may have other proxies,
 variables and settings than the one that installed it, which is no reason to write it again.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shlex
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from pwd import struct_passwd
 
 from cortex.peer.doctor.findings import Finding, warn
 
-from ..errors import ServiceProblem
-from .accounts import find_user
-from .planning import (
-    DESCRIPTIONS,
-    NAMES,
-    What,
-    command,
-    folders_kept,
-    own_program,
-    places_of,
-    program_files,
-)
+from .planning import COMMAND, DESCRIPTIONS, GIVEN, NAMES, What, own_program, places_of
 from .systemctl import Manager
-from .unit import Service, read_unit, unit_text
+from .unit import Service, command_line, unit_text
+
+_WRITTEN = re.compile(r"^# Layout ([0-9a-f]+), installed with: (.*)$", re.MULTILINE)
+# What would end a comment, as a shell spells it within the quotes that such a word stands in.
+_LINE_ENDS = str.maketrans({"\n": r"'$'\n''", "\r": r"'$'\r''"})
+
+
+def signed_unit(what: What, service: Service) -> str:
+    """Its text, under the layout that it has and the words that install it again."""
+    layout = _layout(what, is_system=service.is_system)
+    scope = ["--system"] if service.is_system else []
+    user = [] if service.run_as is None else ["--run-as", service.run_as]
+    words = shlex.join([*scope, *user, *service.command[len(COMMAND) :]]).translate(_LINE_ENDS)
+    return f"# Layout {layout}, installed with: {words}\n{unit_text(service)}"
 
 
 def renewal(manager: Manager, what: What) -> str:
-    """What to type where it would be written in another way. Nothing where there is none, or one
-    that starts another installation of cortex, or something else.
+    """What to type where this release has another layout for it. Nothing where there is none, or
+    one that starts another installation of cortex or something else, or that says no layout.
     """
     try:
         text = manager.unit_file(NAMES[what]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
-    found = read_unit(text, NAMES[what], is_system=manager.is_system)
-    words = _words(found.command, what)
-    if words is None or unit_text(_as_of_now(found, what, words)) == text:
+    written = _WRITTEN.search(text)
+    if written is None or not _starts_own(text, what):
         return ""
-    scope = ["--system"] if found.is_system else []
-    user = [] if found.run_as is None else ["--run-as", found.run_as]
-    by = f"sudo {own_program()}" if found.is_system else "cortex"
-    return f"{by} service install {shlex.join([*scope, *user, what, *words])}"
+    layout, words = written.groups()
+    if layout == _layout(what, is_system=manager.is_system):
+        return ""
+    by = f"sudo {own_program()}" if manager.is_system else "cortex"
+    return f"{by} service install {words}"
 
 
 def judge_units(managers: Iterable[Manager]) -> Iterator[Finding]:
@@ -55,39 +57,33 @@ def judge_units(managers: Iterable[Manager]) -> Iterator[Finding]:
         for what, name in NAMES.items():
             if renew := renewal(manager, what):
                 file = manager.unit_file(name)
-                text = (
-                    f"this release would write {file} in another way; own changes go in a drop-in"
-                )
-                yield warn("service", text, renew)
+                way = f"this release has another layout for {file}"
+                yield warn("service", f"{way}; own changes go in a drop-in", renew)
 
 
-def _words(started: Sequence[str], what: What) -> list[str] | None:
-    """What it was installed with; None where it starts no `what` of this installation."""
-    if what not in started or Path(started[0]).parent != Path(sys.executable).parent:
-        return None
-    at = list(started).index(what)
-    return list(started[at + 1 :]) if started[at - 1] == command(what, ())[-2] else None
+def _starts_own(text: str, what: What) -> bool:
+    folder = command_line([f"{Path(COMMAND[0]).parent}/"]).removesuffix('"')
+    own = rf"^ExecStart={re.escape(folder)}[^/\n]* -m cortex\.cli {what}\b"
+    return re.search(own, text, re.MULTILINE) is not None
 
 
-def _as_of_now(found: Service, what: What, words: Sequence[str]) -> Service:
-    def named(option: str) -> list[Path]:
-        long = f"--{option.replace('_', '-')}"
-        return [Path(value) for name, value in pairwise(words) if name == long]
-
-    places = places_of(what, _user_of(found))
-    paths = (*places.values(), *(word for word in words if word.startswith("/")))
-    return replace(
-        found,
-        description=DESCRIPTIONS[what],
-        command=[found.command[0], *command(what, words)[1:]],
-        reads=[*program_files(), *map(Path, paths)],
-        writes=[*found.writes, *folders_kept(named)],
-        environment={**found.environment, **places},
+def _layout(what: What, *, is_system: bool) -> str:
+    """The same for all such units of a release, wherever and with whatever they were installed: it
+    is of two that hold every kind of line that one may. Of the values that planning puts there it
+    knows no more than a number.
+    """
+    home = Path("/home/somebody")
+    somebody = struct_passwd(("somebody", "x", 1, 1, "", str(home), "/bin/sh"))
+    own = Service(
+        NAMES[what],
+        DESCRIPTIONS[what],
+        [*COMMAND[1:], what],
+        30.0,
+        is_system=is_system,
+        working_dir=Path("/"),  # in nobody's home, wherever the links of this machine lead
+        writes=[Path("/")],
+        environment=places_of(what, somebody),
     )
-
-
-def _user_of(found: Service) -> struct_passwd | None:
-    try:
-        return None if found.run_as is None else find_user(found.run_as)
-    except ServiceProblem:  # whoever it ran as has gone
-        return None
+    somebodys = replace(own, run_as=somebody.pw_name, reads=[home])
+    texts = f"{GIVEN}\n{unit_text(own)}{unit_text(somebodys)}"
+    return hashlib.sha256(texts.encode()).hexdigest()[:12]

@@ -1,5 +1,5 @@
-"""A systemd unit for a peer or a gateway, as text and back. Of the machine it asks where
-links lead, and nothing else.
+"""A systemd unit for a peer or a gateway, as text. Of the machine it asks where links lead, and
+nothing else.
 
 What a unit forbids, it forbids because nothing here needs it; what stays allowed has its reason
 beside it. See systemd.exec(5) and systemd.service(5).
@@ -16,7 +16,6 @@ from pathlib import Path
 from cortex.peer.serving.supervisor import AFTER_DRAIN_S
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@,+-]+")
-_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 
 _HEAD = """\
@@ -106,10 +105,9 @@ _SYSTEM_PLACES = (
 @dataclass(frozen=True, slots=True)
 class Service:
     """What runs, and what it touches. `reads` are paths that it must see, `writes` folders that it
-    must write besides those that systemd makes for it; one that `sees_homes` reads in homes,
-    whatever these are. `run_as` is None for a user that systemd makes up, and where the unit is a
-    user's own. `left_out` are variables that hold a password; `models_dirs` is where a machine's
-    peer looks for models.
+    must write besides those that systemd makes for it. `run_as` is None for a user that systemd
+    makes up, and where the unit is a user's own. `left_out` are variables that hold a password;
+    `models_dirs` is where a machine's peer looks for models.
     """
 
     name: str
@@ -121,7 +119,6 @@ class Service:
     working_dir: Path | None = None
     reads: Sequence[Path] = ()
     writes: Sequence[Path] = ()
-    sees_homes: bool = False
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     left_out: Sequence[str] = ()
     models_dirs: Sequence[Path] = ()
@@ -129,7 +126,6 @@ class Service:
 
 def unit_text(service: Service) -> str:
     stop_s = int(service.drain_s) + AFTER_DRAIN_S
-    command = " ".join(_quoted(word).replace("$", "$$") for word in service.command)
     scope = "" if service.is_system else "--user "
     head = _HEAD.format(scope=scope, name=service.name, description=service.description)
     wants = _WANTS_SYSTEM if service.is_system else ""
@@ -138,42 +134,19 @@ def unit_text(service: Service) -> str:
     target = "multi-user.target" if service.is_system else "default.target"
     return (
         f"{head}{wants}\n"
-        + _SERVICE.format(command=command, stop_s=stop_s)
+        + _SERVICE.format(command=command_line(service.command), stop_s=stop_s)
         + "".join(f"{line}\n" for line in own)
         + f"{_HARDENED}{more}\n[Install]\nWantedBy={target}\n"
     )
 
 
-def read_unit(text: str, name: str, *, is_system: bool) -> Service:
-    """The service that a unit of `unit_text` is of, as far as that can be told from it."""
-
-    def told(key: str) -> list[str]:
-        return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
-
-    stop_s = "".join(told("TimeoutStopSec")[:1])
-    set_anyway = _SYSTEM_PLACES if is_system else ()
-    own = [line for line in told("Environment") if line not in set_anyway]
-    variables = [word for line in own for word in _read(line)]
-    folders = [word for line in told("ReadWritePaths") for word in _read(line)]
-    working_dir = "".join(told("WorkingDirectory")[:1]).replace("%%", "%")
-    return Service(
-        name,
-        "".join(told("Description")[:1]),
-        [word.replace("$$", "$") for line in told("ExecStart")[:1] for word in _read(line)],
-        int(stop_s) - AFTER_DRAIN_S if stop_s.isdecimal() else 0.0,
-        is_system=is_system,
-        run_as="".join(told("User")[:1]) or None,
-        working_dir=Path(working_dir) if working_dir and not is_system else None,
-        writes=[Path(folder.removeprefix("-")) for folder in folders],
-        # What lies there may be named by a file of settings alone.
-        sees_homes=is_system and "read-only" in told("ProtectHome"),
-        environment=dict(one.split("=", 1) for one in variables if "=" in one),
-    )
+def command_line(words: Iterable[str]) -> str:
+    """As systemd reads it in ExecStart=."""
+    return " ".join(_quoted(word).replace("$", "$$") for word in words)
 
 
 def _system_lines(service: Service) -> list[str]:
-    touched = (*service.reads, *service.writes)
-    needs_home = service.sees_homes or any(_lies_in(path, _HOMES) for path in touched)
+    needs_home = any(_lies_in(path, _HOMES) for path in (*service.reads, *service.writes))
     who = "DynamicUser=yes" if service.run_as is None else f"User={service.run_as}"
     return [
         who,
@@ -224,18 +197,9 @@ def _quoted(word: str) -> str:
     specified = _specified(word)
     if _PLAIN.fullmatch(word):
         return specified
-    escaped = specified.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    escaped = specified.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r") + '"'
 
 
 def _specified(text: str) -> str:
     return text.replace("%", "%%")
-
-
-def _read(line: str) -> list[str]:
-    """The words that `_quoted` wrote."""
-    words = (
-        re.sub(r"\\(.)", lambda found: {"n": "\n"}.get(found[1], found[1]), quoted) + plain
-        for quoted, plain in _WORD.findall(line)
-    )
-    return [word.replace("%%", "%") for word in words]

@@ -44,7 +44,7 @@ def lines(name: str, state: Mapping[str, str], *, is_system: bool) -> list[str]:
 
 
 def outdated(renew: str) -> list[str]:
-    way = "this release would write its unit in another way"
+    way = "this release has another layout for its unit"
     return [f"{way} (changes of your own belong into a drop-in)", f"write it anew: {renew}"]
 
 

@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import functools
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
 from cortex.engine.costs import MemoryPart, ModelCosts
-from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled
+from cortex.engine.errors import CortexError, DevicePoisoned, EngineFailed, LoadCancelled
 from cortex.engine.messages import Loaded
 from cortex.engine.stream import Stage
 
@@ -43,6 +44,7 @@ from .device_memory import (
 )
 from .gpus import Gpu
 from .places import Extent, Place
+from .refusals import Refusals
 from .wear import is_swollen, is_torn
 
 logger = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class Devices:
         costs: CostsBook,
         tally: PeerTally,
         chronicle: Chronicle,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self.habits = Habits(config)
@@ -80,6 +83,7 @@ class Devices:
         self._chronicle = chronicle
         # By device, whose process it was and what it took when it was new.
         self._empty_bytes: dict[int, tuple[int, int]] = {}
+        self._refusals, self._clock = Refusals(), clock
         self.engines = [
             EngineSide(
                 engine_spec(config, name),
@@ -283,12 +287,23 @@ class Devices:
         return await engine.estimate(model, self._config.max_replays)
 
     async def survey(self, models: Iterable[ModelInfo]) -> None:
-        """Ask what models take that nobody has asked for; not of an engine that does not start."""
+        """Ask what models take that nobody has asked for; not of an engine that does not start, and
+        of a model that is refused not again at once.
+        """
+        models = tuple(models)
+        self._refusals.forget_others(models)
         for model in models:
-            may_ask = any(each.slot.state not in _DOES_NOT_START for each in self.engines)
-            if self._costs.known(model) is None and may_ask:
-                with contextlib.suppress(CortexError):  # who wants it loaded is told why not
-                    await self._costs.find(model)
+            is_left_alone = self._refusals.is_left_alone(model, self._clock())
+            if is_left_alone or self._costs.known(model) is not None:
+                continue
+            if all(each.slot.state in _DOES_NOT_START for each in self.engines):
+                return
+            try:
+                await self._costs.find(model)
+            except (EngineFailed, DevicePoisoned):
+                continue  # that says nothing of the model
+            except CortexError:  # who wants it loaded is told why not
+                self._refusals.refused(model, self._clock())
 
     async def load(self, place: Place, on_stage: Callable[[Stage], None]) -> Loaded:
         model, clock = place.model, asyncio.get_running_loop().time

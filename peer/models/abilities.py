@@ -6,7 +6,6 @@ Known without an engine, so that no model makes room for one that could only ref
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from cortex.engine.errors import VisionUnsupported, writes_no_text
 from cortex.engine.types import Capability, ChatRequest, ImagePart
 
 from ..config import EngineKind
-from .folder import INDEX_FILE
+from .folder import INDEX_FILE, loose_shards
+from .look import Look
 
 # One under a name that no architecture here has is the engine's to refuse.
 _HEAD_TENSOR = b'lm_head.weight"'
@@ -34,15 +34,16 @@ class _TokenizerConfig(msgspec.Struct):
 
 
 def capabilities_of(
-    described: Mapping[str, Any], folder: Path, engine: EngineKind
+    described: Mapping[str, Any], folder: Path, engine: EngineKind, look: Look
 ) -> tuple[Capability, ...]:
     """Of a folder with that config.json; what cannot be read is the engine's to refuse."""
-    if engine == "torch" and _lacks_head(described, folder):
+    if engine == "torch" and _lacks_head(described, folder, look):
         return ("embedding",)
-    if not _has_template(folder):
+    if not _has_template(folder, look):
         return ("completion",)
     has_preprocessor = any(
-        isfile(folder / name) for name in ("preprocessor_config.json", "processor_config.json")
+        look.is_file(folder / name)
+        for name in ("preprocessor_config.json", "processor_config.json")
     )
     if isinstance(described.get("vision_config"), dict) and has_preprocessor:
         return ("text", "vision")
@@ -69,39 +70,53 @@ def check_able(
     )
 
 
-def _has_template(folder: Path) -> bool:
-    if isfile(folder / "chat_template.jinja"):
+def _has_template(folder: Path, look: Look) -> bool:
+    if look.is_file(folder / "chat_template.jinja"):
         return True
-    path = folder / "tokenizer_config.json"
     try:
-        if path.stat().st_size > _MAX_TOKENIZER_CONFIG_BYTES:
-            return True
-        config = msgspec.json.decode(path.read_bytes(), type=_TokenizerConfig)
+        return look.made(folder / "tokenizer_config.json", _names_template)
     except FileNotFoundError:
         return False
-    except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return True
-    templates = config.chat_template
+
+
+def _names_template(path: Path) -> bool:
+    """Raises OSError, or ValueError for what is no config of a tokenizer."""
+    if path.stat().st_size > _MAX_TOKENIZER_CONFIG_BYTES:
+        return True
+    try:
+        templates = msgspec.json.decode(path.read_bytes(), type=_TokenizerConfig).chat_template
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError from error
     if isinstance(templates, list):
         return any(template.name == "default" for template in templates)
     return templates is not None
 
 
-def _lacks_head(described: Mapping[str, Any], folder: Path) -> bool:
+def _lacks_head(described: Mapping[str, Any], folder: Path, look: Look) -> bool:
     """Whether it has neither a head of its own nor the embedding for one."""
     if described.get("tie_word_embeddings") is True:
         return False
     index = folder / INDEX_FILE
     try:
-        if isfile(index):
-            return index.stat().st_size <= _MAX_NAMES_BYTES and _is_lacking(index.read_bytes())
-        return all(_is_lacking(_header(file)) for file in folder.glob("*.safetensors"))
+        if look.is_file(index):
+            return look.made(index, _index_lacks_head)
+        return all(look.made(file, _file_lacks_head) for file in loose_shards(folder, look))
     except (OSError, ValueError):
         return False
 
 
+def _index_lacks_head(index: Path) -> bool:
+    return index.stat().st_size <= _MAX_NAMES_BYTES and _is_lacking(index.read_bytes())
+
+
+def _file_lacks_head(file: Path) -> bool:
+    return _is_lacking(_header(file))
+
+
 def _is_lacking(names: bytes) -> bool:
-    """Told without reading the JSON: others may look through the models as often as they like."""
+    """Told without reading the JSON, which may be long."""
     return _HEAD_TENSOR not in names
 
 

@@ -3,8 +3,8 @@
 A model is a folder with config.json, tokenizer.json and safetensors files, of an architecture that
 the engine in use serves. The catalogue reads configs and the names of tensors, never weights;
 whether a model really loads is the engine's to say. A folder that is passed over is kept with the
-reason, for whoever asks for it by its name. What may not be read is not there: the questions of
-os.path are asked, because those of Path raise PermissionError.
+reason, for whoever asks for it by its name. What may not be read is not there: a look and os.path
+are asked, because the questions of Path raise PermissionError.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..config import EngineKind, PeerConfig
 from ..types import ModelInfo
 from .abilities import capabilities_of
 from .folder import CONFIG_FILE, Unserved, lacking, read_described, why_unserved
+from .look import Look
 
 EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}
 _CONTEXT_WITHOUT_WORD_TOKENS = 4096
@@ -83,23 +84,24 @@ def of_fleet(models: tuple[ModelInfo, ...], unserved: Mapping[str, Unserved]) ->
     return Catalogue(models, (), "in this fleet", brings, unserved)
 
 
-def scan(config: PeerConfig) -> Catalogue:
+def scan(config: PeerConfig, look: Look | None = None) -> Catalogue:
     """Look through all places once. An id found twice belongs to the first place."""
     if config.is_gateway:
         return Catalogue(())
+    look = look or Look()
     models: dict[str, ModelInfo] = {}
     unserved: dict[str, Unserved] = {}
     unreadable: list[Path] = []
     named = {one.source.resolve(): one.id for one in config.models if one.source is not None}
-    for model_id, folder in _candidates(config):
+    for model_id, folder in _candidates(config, look):
         if not _is_text(f"{model_id}{folder}"):
             unserved[model_id.encode("utf-8", "replace").decode()] = _UNSPEAKABLE
             continue
         # A folder that has been given an id goes by that alone.
-        if model_id in models or named.get(folder.resolve(), model_id) != model_id:
+        if model_id in models or (named and named.get(folder.resolve(), model_id) != model_id):
             continue
         try:
-            model = _read_model(model_id, folder, config)
+            model = _read_model(model_id, folder, config, look)
         except OSError:  # it went away while we looked
             continue
         except ValueError:
@@ -120,12 +122,14 @@ def embedded_dir(config: PeerConfig) -> Path:
     return Path(str(resources.files("cortex.engine"))) / "assets" / name
 
 
-def _read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | Unserved:
+def _read_model(
+    model_id: str, folder: Path, config: PeerConfig, look: Look
+) -> ModelInfo | Unserved:
     """A folder as a model, or why it is none that this engine serves.
 
     Raises ValueError for a config.json that is none.
     """
-    described = read_described(folder)
+    described = read_described(folder, look)
     if described is None:
         return Unserved(
             "it has no config.json, and is no model in the layout that transformers reads",
@@ -133,15 +137,15 @@ def _read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | 
         )
     if (unserved := why_unserved(described, config.engine)) is not None:
         return unserved
-    if (name := lacking(folder, config.engine)) is not None:
+    if (name := lacking(folder, config.engine, look)) is not None:
         return Unserved(f"{name} is missing", "it may be on its way; if not, fetch it again")
     own_tokens = _context_tokens(described)
     return ModelInfo(
         id=model_id,
         dir=folder,
-        capabilities=capabilities_of(described, folder, config.engine),
+        capabilities=capabilities_of(described, folder, config.engine, look),
         context_length=min(own_tokens, config.model(model_id).context_tokens or own_tokens),
-        created_s=int((folder / CONFIG_FILE).stat().st_mtime),
+        created_s=int(look.stat(folder / CONFIG_FILE).st_mtime),
         wishes=config.wishes_for(model_id),
     )
 
@@ -152,55 +156,62 @@ def pulling_dir(config: PeerConfig) -> Path:
     return next(one for one in places if one == places[-1] or not isfile(one / CONFIG_FILE))
 
 
-def _candidates(config: PeerConfig) -> Iterator[tuple[str, Path]]:
+def _candidates(config: PeerConfig, look: Look) -> Iterator[tuple[str, Path]]:
     for model in config.models:
         if model.source is not None:
             yield model.id, model.source
     for root in (*config.models_dirs, *config.locations.models_dirs):
-        yield from _in_models_dir(root)
+        yield from _in_models_dir(root, look)
     if config.locations.hub_dir is not None:
-        yield from _in_hub(config.locations.hub_dir, config.engine)
+        yield from _in_hub(config.locations.hub_dir, config.engine, look)
     yield EMBEDDED_IDS[config.engine], embedded_dir(config)
 
 
-def _in_models_dir(root: Path) -> Iterator[tuple[str, Path]]:
+def _in_models_dir(root: Path, look: Look) -> Iterator[tuple[str, Path]]:
     """The folder itself, NAME, or ORG/NAME below it; hidden ones come or go."""
-    if isfile(root / CONFIG_FILE):
+    if look.is_file(root / CONFIG_FILE):
         yield root.resolve().name, root
         return
     for child in _folders(root):
         if child.name.startswith("."):
             continue
-        if isfile(child / CONFIG_FILE):
+        if look.is_file(child / CONFIG_FILE):
             yield child.name, child
             continue
         for grandchild in _folders(child):
-            if isfile(grandchild / CONFIG_FILE):
+            if look.is_file(grandchild / CONFIG_FILE):
                 yield f"{child.name}/{grandchild.name}", grandchild
 
 
-def _in_hub(hub_dir: Path, engine: EngineKind) -> Iterator[tuple[str, Path]]:
+def _in_hub(hub_dir: Path, engine: EngineKind, look: Look) -> Iterator[tuple[str, Path]]:
     """The current snapshot of each repository in a Hugging Face cache."""
     for repository in _folders(hub_dir):
         if not repository.name.startswith("models--"):
             continue
-        snapshot = _current_snapshot(repository, engine)
+        snapshot = _current_snapshot(repository, engine, look)
         if snapshot is not None:
             yield repository.name.removeprefix("models--").replace("--", "/", 1), snapshot
 
 
-def _current_snapshot(repository: Path, engine: EngineKind) -> Path | None:
+def _current_snapshot(repository: Path, engine: EngineKind, look: Look) -> Path | None:
     """That of main if it is whole, for some tools fetch a new main's config alone; else the newest
     that is; else that of main, or the newest.
     """
+    snapshots = _folders(repository / "snapshots")
+    if len(snapshots) <= 1:
+        return snapshots[0] if snapshots else None
     try:
-        commit = (repository / "refs" / "main").read_text(encoding="ascii").strip()
+        commit = look.made(repository / "refs" / "main", _read_commit)
     except (OSError, ValueError):
         commit = ""
-    snapshots = sorted(_folders(repository / "snapshots"), key=_modified_s, reverse=True)
+    snapshots.sort(key=_modified_s, reverse=True)
     snapshots.sort(key=lambda folder: folder.name != commit)
-    whole = (folder for folder in snapshots if lacking(folder, engine) is None)
-    return next(whole, snapshots[0] if snapshots else None)
+    whole = (folder for folder in snapshots if lacking(folder, engine, look) is None)
+    return next(whole, snapshots[0])
+
+
+def _read_commit(path: Path) -> str:
+    return path.read_text(encoding="ascii").strip()
 
 
 def _modified_s(folder: Path) -> float:
@@ -226,7 +237,7 @@ def _folders(root: Path) -> list[Path]:
         return []
 
 
-def _context_tokens(described: dict[str, Any]) -> int:
+def _context_tokens(described: Mapping[str, Any]) -> int:
     text_config = described.get("text_config")
     for place in (text_config, described):
         if isinstance(place, dict):

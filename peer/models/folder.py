@@ -7,13 +7,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from os.path import isfile
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
 from ..config import EngineKind
+from .look import Look
 
 # What each engine serves, by config.json's model_type; a test holds it to the engine's registry.
 # Tuples, not sets: a config may hold anything, and a list cannot be looked up in a set.
@@ -40,22 +40,16 @@ class _Index(msgspec.Struct):
     weight_map: dict[str, str]
 
 
-def read_described(folder: Path) -> dict[str, Any] | None:
+def read_described(folder: Path, look: Look) -> Mapping[str, Any] | None:
     """Its config.json; None where there is none. Raises ValueError for what cannot be read or is no
     object.
     """
-    path = folder / CONFIG_FILE
     try:
-        if path.stat().st_size > _MAX_CONFIG_BYTES:
-            raise ValueError
-        value: object = json.loads(path.read_text(encoding="utf-8"))
+        return look.made(folder / CONFIG_FILE, _read_object)
     except FileNotFoundError:
         return None
-    except (OSError, RecursionError) as error:
+    except OSError as error:
         raise ValueError from error
-    if not isinstance(value, dict):
-        raise ValueError
-    return cast(dict[str, Any], value)
 
 
 def why_unserved(described: Mapping[str, Any], engine: EngineKind) -> Unserved | None:
@@ -76,20 +70,31 @@ def why_unserved(described: Mapping[str, Any], engine: EngineKind) -> Unserved |
     return None
 
 
-def lacking(folder: Path, engine: EngineKind) -> str | None:
+def lacking(folder: Path, engine: EngineKind, look: Look) -> str | None:
     """The first of a model's files that is not there, or not yet."""
     for name in (CONFIG_FILE, "tokenizer.json"):
-        if not isfile(folder / name):
+        if not look.is_file(folder / name):
             return name
     if engine == "fake":
         return None
     try:
-        named = named_shards((folder / INDEX_FILE).read_bytes())
+        named = read_shards(folder, look)
     except (OSError, ValueError):  # an index that is none is the engine's to refuse by its name
         named = []
     if named:
-        return next((name for name in named if not isfile(folder / name)), None)
-    return None if next(folder.glob("*.safetensors"), None) else "model.safetensors"
+        return next((name for name in named if not look.is_file(folder / name)), None)
+    try:
+        has_weights = bool(loose_shards(folder, look))
+    except OSError:
+        has_weights = False
+    return None if has_weights else "model.safetensors"
+
+
+def read_shards(folder: Path, look: Look) -> list[str]:
+    """The files of weights that its index names. Raises OSError where there is none, and ValueError
+    for one that is none.
+    """
+    return look.made(folder / INDEX_FILE, _read_shards)
 
 
 def named_shards(index: bytes) -> list[str]:
@@ -98,3 +103,24 @@ def named_shards(index: bytes) -> list[str]:
         return sorted(set(msgspec.json.decode(index, type=_Index).weight_map.values()))
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError from error
+
+
+def loose_shards(folder: Path, look: Look) -> list[Path]:
+    """The files of weights of a folder without an index. Raises OSError."""
+    return sorted(folder / name for name in look.names(folder) if name.endswith(".safetensors"))
+
+
+def _read_object(path: Path) -> Mapping[str, Any]:
+    if path.stat().st_size > _MAX_CONFIG_BYTES:
+        raise ValueError
+    try:
+        value: object = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError from error
+    if not isinstance(value, dict):
+        raise ValueError
+    return cast(Mapping[str, Any], value)
+
+
+def _read_shards(path: Path) -> list[str]:
+    return named_shards(path.read_bytes())

@@ -1,20 +1,22 @@
 """The models on this peer's disks, with the names of their weights as far as these are known.
 
-Looking is quick and serves requests; weighing reads the files themselves and is for whoever offers
-the models to others. All reading happens in threads, one that looks and one that weighs at a time:
-a disk that does not answer holds up no other work.
+Looking is quick, opens only files that have changed, and serves requests; weighing reads the files
+themselves and is for whoever offers the models to others. All reading happens in threads, one that
+looks and one that weighs at a time: a disk that does not answer holds up no other work.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..config import PeerConfig
 from ..types import ModelInfo
 from .catalogue import Catalogue, scan
+from .look import Look
 from .shared import Shared
 from .weights import WeightsBook
 
@@ -30,10 +32,13 @@ class Shelf:
     have not answered since. The config may change.
     """
 
-    def __init__(self, config_now: Callable[[], PeerConfig]) -> None:
+    def __init__(
+        self, config_now: Callable[[], PeerConfig], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.catalogue = Catalogue(())
         self._config_now = config_now
         self._weights = WeightsBook(config_now().locations.state_dir / "weights.json")
+        self._last = Look(clock)
         self._looking = Shared(self._look_through)
         self._weighing = Shared(self._weigh_unknown)
         self.is_late = False
@@ -86,11 +91,14 @@ class Shelf:
         return None if model is None else model.id
 
     def _found(self) -> Catalogue:
-        found = scan(self._config_now())
-        return replace(found, models=tuple(map(self._with_weights, found.models)))
+        look = self._last.next()
+        found = scan(self._config_now(), look)
+        models = tuple(self._with_weights(model, look) for model in found.models)
+        self._last = look
+        return replace(found, models=models)
 
-    def _with_weights(self, model: ModelInfo) -> ModelInfo:
-        known = model.dir and self._weights.known(model.dir, self._config_now().engine)
+    def _with_weights(self, model: ModelInfo, look: Look) -> ModelInfo:
+        known = model.dir and self._weights.known(model.dir, self._config_now().engine, look)
         if not known:
             return model
         return replace(model, weights=known.model, size_bytes=known.size_bytes)

@@ -26,7 +26,8 @@ from cortex.engine.text_files import TEXT_FILES
 from ..config import EngineKind
 from ..gossip.ids import ID_BYTES, ModelId
 from ..private_file import write_private
-from .folder import INDEX_FILE, named_shards
+from .folder import INDEX_FILE, loose_shards, read_shards
+from .look import Look
 
 _WHOLE_BYTES = 64 * 1024 * 1024
 _SAMPLE_BYTES = 4096
@@ -36,6 +37,9 @@ _MAX_HEADER_BYTES = 16 * 1024 * 1024
 _DIGEST_BYTES = 16
 # Read at one time.
 _PIECE_BYTES = 1024 * 1024
+# Files that are not there may lie on a disk that is away: of so many it is still known what they
+# are when it is back. Some 200 bytes each.
+_MAX_AWAY = 4096
 # Another way to look at files gives other ids, and forgets what was found in this one.
 _PERSON = b"cortex/weights/1"
 
@@ -83,38 +87,42 @@ class WeightsBook:
         self._kept: dict[str, _Kept] | None = None
         self._has_news = False
 
-    def known(self, folder: Path, engine: EngineKind) -> Weighed | None:
+    def known(self, folder: Path, engine: EngineKind, look: Look) -> Weighed | None:
         """A folder by what was found before, without reading it; None where it has changed."""
         try:
-            return _named(folder, engine, self._kept_digest)
+            return _named(
+                folder, engine, look, lambda path: self._kept_digest(path, look.stat(path))
+            )
         except (OSError, ValueError, _Incomplete):
             return None
 
     def weigh(self, folder: Path, engine: EngineKind) -> Weighed | None:
         """A folder by its files, as far as they were not known; None where they are not whole."""
         try:
-            weighed = _named(folder, engine, self._found_digest)
+            weighed = _named(folder, engine, Look(), self._found_digest)
         except (OSError, ValueError, _Incomplete):
             return None
         self._save()
         return weighed
 
-    def _kept_digest(self, path: Path) -> bytes:
+    def _kept_digest(self, path: Path, stat: os.stat_result) -> bytes:
         kept = self._files().get(str(path))
-        if kept is None or (kept.size_bytes, kept.modified_ns) != _signature(path):
+        if kept is None or (kept.size_bytes, kept.modified_ns) != _signature(stat):
             raise _Incomplete
         return bytes.fromhex(kept.digest)
 
     def _found_digest(self, path: Path) -> bytes:
         try:
-            return self._kept_digest(path)
+            return self._kept_digest(path, path.stat())
         except _Incomplete:
-            signature = _signature(path)
+            signature = _signature(path.stat())
             digest = _digest(path, signature[0])
-            if _signature(path) != signature:
+            if _signature(path.stat()) != signature:
                 raise
         with self._lock:
-            self._files()[str(path)] = _Kept(*signature, digest.hex())
+            kept = self._files()
+            kept.pop(str(path), None)  # it is the last found now
+            kept[str(path)] = _Kept(*signature, digest.hex())
             self._has_news = True
         return digest
 
@@ -128,10 +136,11 @@ class WeightsBook:
             if not self._has_news:
                 return
             self._has_news = False
-            self._kept = {
-                path: kept for path, kept in self._files().items() if os.path.exists(path)
-            }
-            body = _Body(_PERSON.decode(), self._kept)
+            kept = self._files()
+            away = [path for path in kept if not os.path.exists(path)]
+            for path in away[:-_MAX_AWAY]:
+                del kept[path]
+            body = _Body(_PERSON.decode(), kept)
             try:
                 write_private(self._path, msgspec.json.encode(body).decode())
             except OSError:
@@ -146,39 +155,43 @@ def _read(path: Path) -> dict[str, _Kept]:
     return body.files if body.way == _PERSON.decode() else {}
 
 
-def _signature(path: Path) -> tuple[int, int]:
+def _signature(stat: os.stat_result) -> tuple[int, int]:
     """Raises _Incomplete for what is no file: whoever opens a pipe may wait for ever."""
-    stat = path.stat()
     if not S_ISREG(stat.st_mode):
         raise _Incomplete
     return stat.st_size, stat.st_mtime_ns
 
 
-def _named(folder: Path, engine: EngineKind, digest_of: Callable[[Path], bytes]) -> Weighed:
-    """Raises _Incomplete where not all files are there and whole, ValueError for the name of one
-    that is no UTF-8: no engine opens that.
+def _named(
+    folder: Path, engine: EngineKind, look: Look, digest_of: Callable[[Path], bytes]
+) -> Weighed:
+    """Raises _Incomplete where not all files are there and whole, OSError where nobody can say
+    which are, since fewer would be another model, and ValueError for the name of one that is no
+    UTF-8: no engine opens that.
     """
-    shards = _shards(folder)
-    texts = [name for name in TEXT_FILES if (folder / name).is_file()]
+    shards = _shards(folder, look)
+    texts = [name for name in TEXT_FILES if look.is_surely_file(folder / name)]
     # What the fake engine makes of a folder is not what the real one makes of it.
     named = hashlib.blake2b(engine.encode(), digest_size=ID_BYTES, person=_PERSON)
     for name in (*texts, *(shard.name for shard in shards)):
         named.update(len(name).to_bytes(2, "big") + name.encode() + digest_of(folder / name))
     weighty = shards or [folder / name for name in texts]
-    size_bytes = sum(path.stat().st_size for path in weighty)
+    size_bytes = sum(look.stat(path).st_size for path in weighty)
     return Weighed(ModelId(named.digest()), size_bytes)
 
 
-def _shards(folder: Path) -> list[Path]:
-    """The safetensors files that the engine reads: those of the index, where there is one."""
+def _shards(folder: Path, look: Look) -> list[Path]:
+    """The safetensors files that the engine reads: those of the index, where there is one. Raises
+    _Incomplete and OSError.
+    """
     index = folder / INDEX_FILE
-    if not index.is_file():
-        return sorted(folder.glob("*.safetensors"))
+    if not look.is_surely_file(index):
+        return loose_shards(folder, look)
     try:
-        shards = [folder / name for name in named_shards(index.read_bytes())]
+        shards = [folder / name for name in read_shards(folder, look)]
     except ValueError:
         raise _Incomplete from None
-    if not all(shard.parent == folder and shard.is_file() for shard in shards):
+    if not all(shard.parent == folder and look.is_file(shard) for shard in shards):
         raise _Incomplete
     return shards
 

@@ -20,6 +20,7 @@ from ..errors import CannotStore, HubFailed
 from ..jobs import Progress
 from ..models.catalogue import pulling_dir, scan
 from ..models.folder import INDEX_FILE, Unserved, read_described, why_unserved
+from ..models.look import Look
 from ..units import memory
 from .hub import Hub, HubAway, Tries, open_hub
 from .listing import HubFile, Listing, check_names, shards
@@ -193,7 +194,7 @@ class _Pull:
 
     async def _check_is_served(self, partial: Partial) -> None:
         try:
-            described = read_described(partial.folder) or {}
+            described = read_described(partial.folder, Look()) or {}
         except ValueError:
             described = {}
         unserved = why_unserved(described, self._config.engine)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from tokenizers import Tokenizer
 
-from bench.made_tokenizer import byte_letters
 from bench.make_checkpoint import draw, make_checkpoint, plan_shards
 from bench.peers.base import Prompt
-from bench.shapes import QWEN3_0_6B, QWEN3_5_0_8B, SHAPES, Shape, Tensor
+from bench.shapes import QWEN3_0_6B, QWEN3_5_0_8B, SHAPES, Shape, Tensor, tensors_of
 from bench.tiny_shapes import FIRST_MARK, tiny
 from cortex.engine.models.registry import load_model
 from cortex.engine.template import ChatTemplate
@@ -33,9 +33,34 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     ("name", "num_parameters"), [("qwen3-0.6b", 596_049_920), ("qwen3.5-0.8b", 752_393_024)]
 )
 def test_the_shapes_have_the_published_number_of_parameters(name: str, num_parameters: int) -> None:
-    shape = SHAPES[name]
-    sizes = [torch.Size(tensor.shape).numel() for tensor in shape.tensors(shape.config)]
+    sizes = [math.prod(tensor.shape) for tensor in tensors_of(SHAPES[name].config)]
     assert sum(sizes) == num_parameters
+
+
+@pytest.mark.parametrize(
+    ("shape", "mark", "token_id"),
+    [
+        (QWEN3_0_6B, "<|im_end|>", 151_645),
+        (QWEN3_0_6B, "<|image_pad|>", 151_655),
+        (QWEN3_0_6B, "</think>", 151_668),
+        (QWEN3_5_0_8B, "<|image_pad|>", 248_056),
+        (QWEN3_5_0_8B, "<|audio_pad|>", 248_076),
+    ],
+)
+def test_a_mark_has_its_published_id(shape: Shape, mark: str, token_id: int) -> None:
+    assert shape.first_mark + shape.marks.index(mark) == token_id
+
+
+def test_what_came_with_the_next_family_is_no_mark_of_this_one() -> None:
+    assert QWEN3_0_6B.marks[-1] == "</think>"
+    assert QWEN3_5_0_8B.marks[-1] == "<|audio_pad|>"
+
+
+def test_norms_and_rates_are_drawn_as_the_architecture_stores_them() -> None:
+    draws = {tensor.name: tensor.draw for tensor in tensors_of(QWEN3_5_0_8B.config)}
+    assert draws["model.layers.0.input_layernorm.weight"] == "zeros"
+    assert draws["model.layers.0.linear_attn.norm.weight"] == "ones"
+    assert draws["model.layers.0.linear_attn.A_log"] == "log_uniform"
 
 
 def test_the_engine_fills_every_parameter_from_it(shape: Shape, tmp_path: Path) -> None:
@@ -129,7 +154,3 @@ def test_the_template_asks_for_an_answer(shape: Shape, tmp_path: Path) -> None:
     template = ChatTemplate(config["chat_template"], {}, "made")
     said = template.render([{"role": "user", "content": "hi"}], now_s=0)
     assert said == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
-
-
-def test_every_byte_has_a_letter_of_its_own() -> None:
-    assert len(set(byte_letters())) == 256

@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from bench.machine import processor_name
 from bench.report import arguments, written
 
 
@@ -45,3 +46,10 @@ def test_a_bench_that_is_a_folder_is_named_as_it_is_run(checkout: Path) -> None:
     command = [sys.executable, "-m", "bench.swaps", "--help"]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("usage: python -m bench.swaps [")
+
+
+def test_the_processor_is_named_as_the_kernel_names_it(tmp_path: Path) -> None:
+    listing = tmp_path / "cpuinfo"
+    listing.write_text("processor\t: 0\nmodel name\t: Fast One\nmodel name\t: Fast One\n")
+    assert processor_name(listing) == "Fast One"
+    assert processor_name(tmp_path / "none")

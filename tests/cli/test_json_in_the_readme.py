@@ -51,4 +51,4 @@ def test_the_readme_names_every_field_of_models(cortex_here: Cortex) -> None:
 
 
 def test_the_readme_names_every_field_of_a_service() -> None:
-    assert {"unit", "file", *told({})} == named_in_the_row_of("service status")
+    assert {"unit", "file", "renew", *told({})} == named_in_the_row_of("service status")

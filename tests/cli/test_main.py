@@ -98,6 +98,15 @@ def test_times_in_the_help_are_written_as_they_are_typed(
         assert f"Otherwise {default}." in told and "default: 1.0" not in told
 
 
+def test_a_size_from_a_file_is_not_told_in_bytes_by_the_help(
+    tmp_path: Path, invocation: Invocation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cortex.toml").write_text('[engine]\nmemory = "8GiB"\nthreads = 3\n')
+    assert main.run(["peer", "--config", str(tmp_path / "cortex.toml"), "-h"], invocation) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "default: 3;" in told and "8589934592" not in told
+
+
 def test_the_version_is_the_distribution_s(
     invocation: Invocation, capsys: pytest.CaptureFixture[str]
 ) -> None:

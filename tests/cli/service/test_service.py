@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -10,25 +11,25 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from pwd import struct_passwd
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cortex.cli import main
 from cortex.cli.config import read_environment
 from cortex.cli.errors import ServiceProblem
-from cortex.cli.service import planning, systemctl
+from cortex.cli.service import planning, renewing, systemctl
 from cortex.cli.service import unit as units
-from cortex.cli.service.renewing import judge_units
-from cortex.cli.service.unit import Service, read_unit, unit_text
+from cortex.cli.service.renewing import judge_units, signed_unit
+from cortex.cli.service.unit import Service, unit_text
 from cortex.cli.service.wording import lines, told
 
 Run = Callable[..., tuple[int, str, str]]
-
-_WORDS = st.text(st.sampled_from("ab /-_.%$\"\\'\n\tü=;#"), max_size=8)
+AS_ME = ("--system", "--run-as", "me")
+ROOT = Path("/")
+HEAD = "# Layout 0, installed with: peer\n"  # of another release
 
 HAS_SYSTEMD = shutil.which("systemd-analyze") is not None
 needs_systemd = pytest.mark.skipif(not HAS_SYSTEMD, reason="systemd-analyze is not installed")
@@ -137,26 +138,18 @@ def test_a_program_that_others_cannot_reach_is_no_service_of_a_made_up_user(
 
 
 def test_words_reach_the_service_as_they_are() -> None:
-    words = ["/bin/x", 'a "b"', "50%", "$HOME", "back\\slash", ""]
+    words = ["/bin/x", 'a "b"', "50%", "$HOME", "back\\slash", "a\r\nb", ""]
     text = unit_text(Service("x.service", "x", words, 30.0))
-    assert r'ExecStart=/bin/x "a \"b\"" "50%%" "$$HOME" "back\\slash" ""' in text
+    assert r'ExecStart=/bin/x "a \"b\"" "50%%" "$$HOME" "back\\slash" "a\r\nb" ""' in text
 
 
-@given(
-    words=st.lists(_WORDS, min_size=1),
-    folders=st.lists(_WORDS.map(lambda word: Path("/") / word), unique=True),
-    values=st.dictionaries(st.from_regex(r"[A-Z_]+", fullmatch=True), _WORDS),
-)
-def test_a_unit_says_what_it_was_made_with(
-    words: list[str], folders: list[Path], values: dict[str, str]
-) -> None:
-    own = Service(
-        "x.service", "x", words, 30, working_dir=Path("/a b%"), writes=folders, environment=values
-    )
-    assert read_unit(unit_text(own), "x.service", is_system=False) == own
-    system = replace(own, is_system=True, run_as="me", working_dir=None, environment={})
-    for one in (system, replace(system, sees_homes=True)):
-        assert read_unit(unit_text(one), "x.service", is_system=True) == one
+def test_the_words_of_an_installation_stand_in_one_line_that_a_shell_reads_as_them() -> None:
+    words = ["gateway", "--models", "a\n[Service]\r$HOME 'b' \\", "ü%"]
+    text = signed_unit("gateway", Service("x", "x", [*planning.COMMAND, *words], 30.0))
+    first, second = text.splitlines()[:2]
+    assert second.startswith("# Written by")
+    shown = ["bash", "-c", f"printf '%s|' {first.partition('installed with: ')[2]}"]
+    assert subprocess.check_output(shown) == "".join(f"{word}|" for word in words).encode()
 
 
 def test_a_service_whose_address_comes_late_is_started_again_for_ever() -> None:
@@ -276,71 +269,96 @@ def test_installing_writes_the_unit_and_starts_it(run: Run, systemd: Path, tmp_p
     assert "--user disable --now cortex.service" in systemd.read_text()
 
 
+def _home_of(user: struct_passwd) -> Path:
+    return Path(user.pw_dir)
+
+
+def _lies_nowhere(path: Path, folders: object) -> bool:
+    return False
+
+
 @pytest.mark.usefixtures("systemd")
-@pytest.mark.parametrize("scope", [(), ("--system", "--run-as", "me")])
-@pytest.mark.parametrize("line", ["LimitCORE=0", "ProtectHome=", "ReadWritePaths="])
-def test_unit_of_another_release_is_told_with_the_words_that_write_it_anew(
-    run: Run, units_dir: Path, tmp_path: Path, scope: tuple[str, ...], line: str
+@pytest.mark.parametrize(
+    ("scope", "line", "was"),
+    [
+        ((), (units, "_HARDENED"), "PrivateTmp=yes\n"),
+        (AS_ME, (units, "_HARDENED_SYSTEM"), ""),
+        (AS_ME, (planning, "hub_home_of"), _home_of),
+        (AS_ME, (units, "_lies_in"), _lies_nowhere),
+        ((), (renewing, "GIVEN"), 0),
+    ],
+)
+def test_unit_of_another_layout_is_told_with_the_words_that_write_it_anew(
+    run: Run,
+    units_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scope: tuple[str, ...],
+    line: tuple[Any, str],
+    was: Any,
 ) -> None:
     models = tmp_path / "my models"
     models.mkdir()
     typed = ("--gpu", "cpu", "--models", str(models))
-    assert run("install", *scope, *typed)[0] == 0
-    assert json.loads(run("status", "--json", *scope[:1])[1])["renew"] is None
-    unit = units_dir / "cortex.service"
-    lines_now = unit.read_text().splitlines(keepends=True)
-    unit.write_text("".join(one for one in lines_now if not one.startswith(line)))
+    with monkeypatch.context() as another_release:
+        another_release.setattr(*line, was)
+        assert run("install", *scope, *typed)[0] == 0
+        assert json.loads(run("status", "--json", *scope[:1])[1])["renew"] is None
 
     renew = json.loads(run("status", "--json", *scope[:1])[1])["renew"]
     asked = " ".join(("service install", *scope, f"peer --gpu cpu --models '{models}'"))
     assert renew.endswith(asked) and renew in run("status", *scope[:1])[1]
     manager = systemctl.Manager(is_system=bool(scope), units_dir=units_dir)
     assert [finding.fix for finding in judge_units([manager])] == [renew]
-    again = shlex.split(renew)
-    assert run(*again[again.index("install") :])[0] == 0
-    assert unit.read_text() == "".join(lines_now)
+    again = shlex.split(renew)[-len((*scope, "peer", *typed)) :]
+    assert run("install", *again)[0] == 0
+    assert (units_dir / "cortex.service").read_text() == run("install", "--print", *again)[1]
+    assert json.loads(run("status", "--json", *scope[:1])[1])["renew"] is None
 
 
-@pytest.mark.usefixtures("systemd")
-def test_another_shell_s_variables_and_settings_make_no_unit_one_of_another_release(
-    run: Run, units_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_layout_is_the_same_wherever_the_links_of_a_machine_lead(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("NO_PROXY", "a, b%")
-    assert run("install", "gateway", "--host", "127.0.0.1")[0] == 0
-    monkeypatch.setenv("NO_PROXY", "c")
-    monkeypatch.setenv("CORTEX_STATE_DIR", str(tmp_path / "elsewhere"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "cortex.toml").write_text('[peer]\ndrain = "5m"\n')
-    assert json.loads(run("status", "gateway", "--json")[1])["renew"] is None
+    def linked(path: Path) -> str:
+        return str(path) if path == ROOT else "/home"
+
+    service = Service("x", "x", [*planning.COMMAND, "peer"], 30.0, is_system=True)
+    here = signed_unit("peer", service)
+    with monkeypatch.context() as all_is_home:
+        all_is_home.setattr(os.path, "realpath", linked)
+        assert signed_unit("peer", service) == here
 
 
-@pytest.mark.usefixtures("systemd")
-def test_models_in_a_home_that_a_file_of_settings_names_make_no_unit_one_of_another_release(
-    run: Run, units_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_unit_is_known_as_this_installations_wherever_that_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(units, "_HOMES", (tmp_path / "home",))
-    folders = [tmp_path / "first", tmp_path / "home" / "me"]
-    for folder in folders:
-        folder.mkdir(parents=True)
-    settings = tmp_path / "cortex.toml"
-    settings.write_text(f"[peer]\nmodels = {json.dumps([str(one) for one in folders])}\n")
-    system = ("--system", "--run-as", "me")
-    assert run("install", *system, "peer", "--config", str(settings))[0] == 0
-    unit = units_dir / "cortex.service"
-    assert "ProtectHome=read-only\n" in unit.read_text()
-    assert json.loads(run("status", "--json", "--system")[1])["renew"] is None
+    manager = systemctl.Manager(is_system=False, units_dir=tmp_path)
+    for folder, other in (("/opt/a", "/opt/a b"), ('/opt/50% "$b\\', "/opt/50%")):
+        started = [f"{folder}/bin/python3", *planning.COMMAND[1:], "peer"]
+        written = HEAD + unit_text(Service("x", "x", started, 30.0))
+        (tmp_path / "cortex.service").write_text(written)
+        (tmp_path / "cortex-gateway.service").write_text(written)
+        for own in (folder, other):
+            monkeypatch.setattr(renewing, "COMMAND", (f"{own}/bin/python", *started[1:-1]))
+            assert bool(renewing.renewal(manager, "peer")) == (own == folder)
+            assert not renewing.renewal(manager, "gateway")
 
 
 @pytest.mark.usefixtures("systemd")
 @pytest.mark.parametrize(
-    "started", ["/opt/other/bin/python -P -m cortex.cli peer", "/bin/true", ""]
+    ("head", "started"),
+    [
+        (HEAD, "/opt/other/bin/python -P -m cortex.cli peer"),
+        (HEAD, "/bin/true"),
+        (HEAD, ""),
+        ("", f"{sys.executable} -P -m cortex.cli peer --gpu 0"),
+    ],
 )
-def test_unit_that_starts_something_else_is_left_to_whoever_wrote_it(
-    run: Run, units_dir: Path, started: str
+def test_unit_that_another_installation_or_somebody_wrote_is_left_to_whoever_did(
+    run: Run, units_dir: Path, head: str, started: str
 ) -> None:
     units_dir.mkdir(parents=True)
-    (units_dir / "cortex.service").write_text(f"[Service]\nExecStart={started}\n")
+    (units_dir / "cortex.service").write_text(f"{head}[Service]\nExecStart={started}\n")
     code, out, _ = run("status", "--json")
     assert (code, json.loads(out)["renew"]) == (0, None)
 
@@ -421,7 +439,7 @@ def test_who_is_to_use_sudo_is_told_the_whole_path(
 ) -> None:
     program = tmp_path / "bin" / "cortex"
     program.touch()
-    monkeypatch.setattr(sys, "executable", str(program.with_name("python")))
+    monkeypatch.setattr(planning, "COMMAND", (str(program.with_name("python")),))
     monkeypatch.setattr(systemctl, "_SYSTEM_DIR", tmp_path)
     code, _, err = run("status", "--system")
     assert code == 1

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cortex.engine.costs import ModelCosts
+from cortex.engine.errors import (
+    CortexError,
+    DevicePoisoned,
+    EngineFailed,
+    InternalError,
+    ModelInvalid,
+)
 from cortex.peer.children.slot import ChildSlot
 from cortex.peer.config import Card, PeerConfig
 from cortex.peer.devices.device import Devices
@@ -26,15 +35,33 @@ class Known:
         return COSTS
 
 
+class Refusals:
+    """A book of costs that knows none: whoever would find one meets an error, and is counted."""
+
+    def __init__(self, error: CortexError) -> None:
+        self._error = error
+        self.asked: list[ModelInfo] = []
+
+    def known(self, model: ModelInfo) -> None:
+        return None
+
+    async def find(self, model: ModelInfo) -> ModelCosts:
+        self.asked.append(model)
+        raise self._error
+
+
 @pytest.fixture
 def open_devices(make_config: Callable[..., PeerConfig]) -> Callable[..., Devices]:
-    def opened(*names: str, cards: tuple[Card, ...] = ()) -> Devices:
-        known: Any = Known()
+    def opened(
+        *names: str, cards: tuple[Card, ...] = (), costs: Any = None, clock: Any = None
+    ) -> Devices:
+        known: Any = costs or Known()
         nothing: Any = None
         config = make_config(devices=names, cards=cards)
         budgets = [32 * GIB] * len(names)
         return Devices(
-            *(config, budgets, nothing, print, nothing, nothing, known, nothing, nothing)
+            *(config, budgets, nothing, print, nothing, nothing, known, nothing, nothing),
+            clock or (lambda: 0.0),
         )
 
     return opened
@@ -69,3 +96,49 @@ def test_what_an_engine_has_that_is_on_its_way_out_is_nobody_elses(
     full = Gpu(0, "A100", 32 << 30, 1 << 30, "570")
     assert devices.look_at_gpus([full], {}, [0, 0]) is not is_burying
     assert devices.look_at_memory(1 << 30, [0, 0]) is not is_burying
+
+
+@pytest.mark.parametrize("error", [ModelInvalid("a tensor has no place"), InternalError("a bug")])
+async def test_a_model_that_is_refused_is_surveyed_again_when_something_else_is_known_of_it(
+    open_devices: Callable[..., Devices], error: CortexError
+):
+    book = Refusals(error)
+    devices = open_devices("fake:0", costs=book)
+    named = replace(MODEL, weights=b"w" * 8)
+    other = replace(MODEL, id="other")
+    for stored in ([MODEL, other], [MODEL, other], [named, other], [named, other]):
+        await devices.survey(stored)
+    assert book.asked == [MODEL, other, named]
+
+
+@pytest.mark.parametrize("error", [ModelInvalid("a shard: stale handle"), InternalError("a bug")])
+async def test_a_model_that_is_refused_is_surveyed_again_after_rests_that_grow_to_an_hour(
+    open_devices: Callable[..., Devices], error: CortexError
+):
+    book, now_s, asked_s = Refusals(error), 0, list[int]()
+    devices = open_devices("fake:0", costs=book, clock=lambda: now_s)
+    for now_s in range(0, 5 * 3600, 10):
+        num_asked = len(book.asked)
+        await devices.survey([MODEL])
+        asked_s += [now_s] * (len(book.asked) - num_asked)
+    rests_s = [after - before for before, after in itertools.pairwise(asked_s)]
+    assert rests_s == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+
+
+async def test_a_model_that_was_away_is_surveyed_again(open_devices: Callable[..., Devices]):
+    book = Refusals(ModelInvalid("a file is not there"))
+    devices = open_devices("fake:0", costs=book)
+    for stored in ([MODEL], [], [MODEL]):
+        await devices.survey(stored)
+    assert book.asked == [MODEL, MODEL]
+
+
+@pytest.mark.parametrize("error", [EngineFailed("it died"), DevicePoisoned("an illegal access")])
+async def test_an_engine_that_failed_has_refused_no_model(
+    open_devices: Callable[..., Devices], error: CortexError
+):
+    book = Refusals(error)
+    devices = open_devices("fake:0", costs=book)
+    for _ in range(2):
+        await devices.survey([MODEL])
+    assert book.asked == [MODEL, MODEL]

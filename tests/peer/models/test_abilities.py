@@ -18,6 +18,7 @@ from cortex.engine.types import (
     VectorWish,
 )
 from cortex.peer.models.abilities import capabilities_of, check_able
+from cortex.peer.models.look import Look
 
 HEAD, OTHER = "lm_head.weight", "model.norm.weight"
 TOKENIZER_CONFIG, INDEX = "tokenizer_config.json", "model.safetensors.index.json"
@@ -59,42 +60,42 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder_chats_where_it_has_a_template(
     folder: Path, tokenizer_config: Any, said: Capability
 ) -> None:
-    assert capabilities_of({}, folder, "torch") == ("text",)
+    assert capabilities_of({}, folder, "torch", Look()) == ("text",)
     (folder / "chat_template.jinja").unlink()
     if tokenizer_config is not None:
         put(folder, TOKENIZER_CONFIG, tokenizer_config)
 
-    assert capabilities_of({}, folder, "torch") == (said,)
+    assert capabilities_of({}, folder, "torch", Look()) == (said,)
 
 
 def test_vision_needs_a_template_that_shows_the_pictures(folder: Path) -> None:
     put(folder, "preprocessor_config.json", {})
     described: dict[str, Any] = {"vision_config": {}}
-    assert capabilities_of(described, folder, "torch") == ("text", "vision")
+    assert capabilities_of(described, folder, "torch", Look()) == ("text", "vision")
 
     (folder / "chat_template.jinja").unlink()
 
-    assert capabilities_of(described, folder, "torch") == ("completion",)
+    assert capabilities_of(described, folder, "torch", Look()) == ("completion",)
 
 
 def test_weights_without_a_head_and_nothing_tied_for_one_make_vectors_alone(folder: Path) -> None:
     put_weights(folder, OTHER)
 
-    assert capabilities_of({}, folder, "torch") == ("embedding",)
-    assert capabilities_of({"tie_word_embeddings": True}, folder, "torch") == ("text",)
-    assert capabilities_of({}, folder, "fake") == ("text",)
+    assert capabilities_of({}, folder, "torch", Look()) == ("embedding",)
+    assert capabilities_of({"tie_word_embeddings": True}, folder, "torch", Look()) == ("text",)
+    assert capabilities_of({}, folder, "fake", Look()) == ("text",)
 
 
 def test_the_head_may_be_in_any_file_or_named_by_the_index(folder: Path) -> None:
     put_weights(folder, OTHER)
     put_weights(folder, HEAD, name="more.safetensors")
-    assert capabilities_of({}, folder, "torch") == ("text",)
+    assert capabilities_of({}, folder, "torch", Look()) == ("text",)
 
     put(folder, INDEX, {"weight_map": {OTHER: "model.safetensors"}})
-    assert capabilities_of({}, folder, "torch") == ("embedding",)
+    assert capabilities_of({}, folder, "torch", Look()) == ("embedding",)
 
     put(folder, INDEX, {"weight_map": {OTHER: "model.safetensors", HEAD: "more.safetensors"}})
-    assert capabilities_of({}, folder, "torch") == ("text",)
+    assert capabilities_of({}, folder, "torch", Look()) == ("text",)
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", b"\xff" * 64, (99).to_bytes(8, "little") + b"{}"])
@@ -103,7 +104,7 @@ def test_weights_that_cannot_be_read_are_the_engines_to_refuse(
 ) -> None:
     (folder / "model.safetensors").write_bytes(content)
 
-    assert capabilities_of({}, folder, "torch") == ("text",)
+    assert capabilities_of({}, folder, "torch", Look()) == ("text",)
 
 
 def test_text_of_a_model_that_makes_vectors_alone_is_refused() -> None:

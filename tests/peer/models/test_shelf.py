@@ -11,6 +11,7 @@ import pytest
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.models import shelf as shelf_module
 from cortex.peer.models.catalogue import Catalogue
+from cortex.peer.models.look import Look
 from cortex.peer.models.shelf import Shelf
 from cortex.peer.types import ModelInfo
 
@@ -28,7 +29,7 @@ class Disks:
         self.answers = threading.Event()
         self.answers.set()
 
-    def scan(self, _: PeerConfig) -> Catalogue:
+    def scan(self, _: PeerConfig, __: Look) -> Catalogue:
         self.num_looks += not self.is_full
         models = tuple(ModelInfo(f"m{number}", None, (), 1, 0) for number in range(self.num_looks))
         self.is_looked_at.set()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cortex.peer.models import weights
+from cortex.peer.models.look import Look
 from cortex.peer.models.weights import Weighed, WeightsBook
 
 TENSOR_BYTES = 256
@@ -146,7 +150,7 @@ def test_weights_whose_file_has_a_name_of_no_alphabet_have_no_name(
     tmp_path: Path, folder: Path, book: WeightsBook
 ):
     (folder / "model.safetensors").rename(folder / os.fsdecode(b"\xff.safetensors"))
-    assert book.weigh(folder, "torch") is book.known(folder, "torch") is None
+    assert book.weigh(folder, "torch") is book.known(folder, "torch", Look()) is None
 
 
 def test_what_is_no_file_is_never_opened(tmp_path: Path, folder: Path):
@@ -171,18 +175,18 @@ def test_shards_are_those_of_the_index_and_all_of_them(tmp_path: Path, folder: P
 def test_known_folder_is_not_read_again_not_even_by_the_next_process(
     tmp_path: Path, folder: Path, book: WeightsBook, monkeypatch: pytest.MonkeyPatch
 ):
-    assert book.known(folder, "torch") is None, "nobody has looked"
+    assert book.known(folder, "torch", Look()) is None, "nobody has looked"
     weighed = book.weigh(folder, "torch")
     monkeypatch.setattr(weights, "_digest", None)
     later = WeightsBook(tmp_path / "state" / "weights.json")
-    assert later.known(folder, "torch") == later.weigh(folder, "torch") == weighed
+    assert later.known(folder, "torch", Look()) == later.weigh(folder, "torch") == weighed
 
 
 def test_changed_file_is_known_no_more(folder: Path, book: WeightsBook):
     before = book.weigh(folder, "torch")
     path = folder / "model.safetensors"
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
-    assert book.known(folder, "torch") is None
+    assert book.known(folder, "torch", Look()) is None
     assert book.weigh(folder, "torch") == before, "only its time has changed"
 
 
@@ -191,5 +195,78 @@ def test_broken_book_is_an_empty_one(tmp_path: Path, folder: Path, text: str):
     path = tmp_path / "weights.json"
     path.write_text(text)
     book = WeightsBook(path)
-    assert book.known(folder, "torch") is None
+    assert book.known(folder, "torch", Look()) is None
     assert book.weigh(folder, "torch") is not None
+
+
+def test_what_is_on_a_disk_that_is_away_is_still_known_when_it_is_back(
+    tmp_path: Path, folder: Path, book: WeightsBook
+):
+    weighed = book.weigh(folder, "torch")
+    other = shutil.copytree(folder, tmp_path / "other")
+    folder.rename(tmp_path / "unmounted")
+    assert book.weigh(other, "torch") == weighed
+    (tmp_path / "unmounted").rename(folder)
+    for each in (book, WeightsBook(tmp_path / "state" / "weights.json")):
+        assert each.known(folder, "torch", Look()) == weighed
+
+
+@pytest.mark.parametrize("ill", ["chat_template.jinja", "model.safetensors.index.json"])
+def test_files_of_which_nobody_can_say_whether_they_are_there_name_no_other_weights(
+    folder: Path, book: WeightsBook, monkeypatch: pytest.MonkeyPatch, ill: str
+):
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    index = {"weight_map": {"t0": "model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    weighed = book.weigh(folder, "torch")
+    stat: Callable[..., os.stat_result] = os.stat
+
+    def failed(path: Any, **options: Any) -> os.stat_result:
+        if str(path) == str(folder / ill):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return stat(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", failed)
+        assert book.known(folder, "torch", Look()) is book.weigh(folder, "torch") is None
+    assert book.known(folder, "torch", Look()) == weighed is not None
+
+
+def test_a_folder_that_cannot_be_listed_names_no_other_weights(
+    folder: Path, book: WeightsBook, monkeypatch: pytest.MonkeyPatch
+):
+    weighed = book.weigh(folder, "torch")
+
+    def failed(path: Any) -> list[str]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "listdir", failed)
+        assert book.known(folder, "torch", Look()) is book.weigh(folder, "torch") is None
+    assert book.known(folder, "torch", Look()) == weighed is not None
+
+
+def test_of_files_that_are_away_so_many_are_remembered_those_found_last(
+    tmp_path: Path, folder: Path, book: WeightsBook, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(weights, "_MAX_AWAY", 6)
+    folders = [shutil.copytree(folder, tmp_path / name) for name in ("a", "b", "c")]
+    weighed = [book.weigh(each, "torch") for each in folders]
+    (folders[0] / "config.json").write_text("[]")  # the last found of all, and of the first folder
+    assert book.weigh(folders[0], "torch") not in weighed
+    for each in folders:
+        each.rename(tmp_path / f"{each.name} unmounted")
+    book.weigh(folder, "torch")
+    kept = json.loads((tmp_path / "state" / "weights.json").read_text())["files"]
+    assert [Path(path).parent.name for path in kept] == [
+        "b",
+        "b",
+        "c",
+        "c",
+        "c",
+        "a",
+        "m",
+        "m",
+        "m",
+    ]

@@ -26,6 +26,7 @@ from cortex.peer.errors import CannotListen, NoPeer, PortInUse
 from cortex.peer.fleet.view import FleetView
 from cortex.peer.models import shelf as shelf_module
 from cortex.peer.models.catalogue import Catalogue, scan
+from cortex.peer.models.look import Look
 from cortex.peer.serving import server as server_module
 from cortex.peer.serving.announcement import read_announcements
 from cortex.peer.serving.listening import listen
@@ -210,9 +211,9 @@ def late_disks(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """They answer when it is set, which is too late for a peer that starts."""
     answer = threading.Event()
 
-    def scan_late(config: PeerConfig) -> Catalogue:
+    def scan_late(config: PeerConfig, look: Look) -> Catalogue:
         assert answer.wait(DEADLINE_S)
-        return scan(config)
+        return scan(config, look)
 
     monkeypatch.setattr(shelf_module, "scan", scan_late)
     monkeypatch.setattr(node_module, "AT_LENGTH_S", 0.01)
