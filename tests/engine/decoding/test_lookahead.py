@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import msgspec
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cortex.engine.cache.store import PrefixStore
 from cortex.engine.decoding.arriving import Arrive
 from cortex.engine.decoding.graphs import Capture
 from cortex.engine.decoding.inputs import StepInputs
 from cortex.engine.decoding.keys import StepKey
 from cortex.engine.decoding.step import DecodeStep
 from cortex.engine.errors import DevicePoisoned
-from cortex.engine.events import NewToken
-from cortex.engine.messages import GenerateFailed, Wanted
 from cortex.engine.models.base import ServableModel
-from cortex.engine.recall import HostStore
 from cortex.engine.sampling.wishes import DrawTokens
-from cortex.engine.service import ModelService
-from cortex.engine.serving import Capacity, make_service
+from cortex.engine.serving import Capacity
 from cortex.engine.speculation.guesses import Drafter
 from cortex.engine.speculation.paying import Choice, Offer, Prices
 from cortex.engine.types import Prompt, Sampling
+from tests.engine import asking
+from tests.engine.asking import Asked
 
-ROOMY = Capacity(num_pages=40, num_slots=4, grid_tokens=48, encoder_bytes=1 << 20, page_tokens=16)
+ROOMY = replace(asking.ROOMY, num_pages=40, num_slots=4)
 GREEDY = Sampling(seed=0, temperature=0.0)
+NO_TOKEN = "the model's scores leave no token to choose."
 
 
 class Counting(Protocol):
@@ -48,48 +45,20 @@ class Request:
     wanted: int
 
 
-@dataclass
-class Asked:
-    """Requests to a service, and what came of them: tokens, and how each ended."""
-
-    service: ModelService
-    answers: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-    ends: dict[str, str] = field(default_factory=dict[str, str])
-    num_cached: dict[str, int] = field(default_factory=dict[str, int])
-
-    def add(self, name: str, prompt: Prompt) -> None:
-        self.answers[name] = []
-        self.service.add(Wanted(name, 0), prompt, now_s=0.0)
-
-    def take(self, events: list[Any]) -> None:
-        for event in events:
-            if isinstance(event, NewToken):
-                assert event.request_id not in self.ends
-                if event.token_id is not None:
-                    self.answers[event.request_id].append(event.token_id)
-                if event.finish is not None:
-                    self.ends[event.request_id] = event.finish
-                    self.num_cached[event.request_id] = event.num_cached
-            elif isinstance(event, GenerateFailed):
-                self.ends[event.request_id] = event.error.message
-
-    def step(self) -> None:
-        self.take(self.service.step(now_s=0.0))
-
-    def run(self, requests: Sequence[Request] = ()) -> None:
-        """Each comes at its step, and its client leaves when it has what it wanted."""
-        last = max((request.begins for request in requests), default=0)
-        for number_of_step in range(1000):
-            for number, request in enumerate(requests):
-                if request.begins == number_of_step:
-                    self.add(str(number), request.prompt)
-            self.step()
-            for number, request in enumerate(requests):
-                if len(self.answers.get(str(number), ())) >= request.wanted:
-                    self.take(self.service.cancel(str(number), 0))
-            if number_of_step >= last and not self.service.has_work:
-                return
-        raise AssertionError("the service never came to an end")
+def run(asked: Asked, requests: Sequence[Request]) -> None:
+    """Each comes at its step, and its client leaves when it has what it wanted."""
+    last = max(request.begins for request in requests)
+    for number_of_step in range(1000):
+        for number, request in enumerate(requests):
+            if request.begins == number_of_step:
+                asked.add(str(number), request.prompt)
+        asked.step()
+        for number, request in enumerate(requests):
+            if len(asked.answers.get(str(number), ())) >= request.wanted:
+                asked.cancel(str(number))
+        if number_of_step >= last and not asked.service.has_work:
+            return
+    raise AssertionError("the service never came to an end")
 
 
 def opened(
@@ -100,13 +69,11 @@ def opened(
     capacity: Capacity = ROOMY,
     make_drafter: Callable[[], Drafter] | None = None,
 ) -> Asked:
-    store: HostStore = PrefixStore(1 << 22)
-    service = make_service(
-        model, 1033, torch.device("cpu"), capacity, store, "model",
+    return asking.opened(
+        model, capacity, 1 << 22,
         draw_tokens=draw_tokens, capture=capture, arrive=arrive,
         make_drafter=make_drafter, choose_guesses=trusted,
     )  # fmt: skip
-    return Asked(service)
 
 
 def trusted(offers: list[Offer], prices: Prices, most: int) -> list[Choice]:
@@ -118,8 +85,7 @@ def trusted(offers: list[Offer], prices: Prices, most: int) -> list[Choice]:
 
 def prompt_of(number: int, num_tokens: int = 5, **changes: Any) -> Prompt:
     token_ids = tuple(3 + (number * 37 + at * 11) % 900 for at in range(num_tokens))
-    prompt = Prompt(token_ids, (), (), GREEDY, 12, (), stop_token_ids=())
-    return msgspec.structs.replace(prompt, **changes)
+    return asking.prompt_of(token_ids, **{"max_tokens": 12, **changes})
 
 
 @pytest.mark.parametrize("has_graphs", [False, True])
@@ -169,7 +135,12 @@ requests_of_some = st.lists(
 @settings(
     max_examples=12, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(requests=requests_of_some, has_graphs=st.booleans(), num_pages=st.sampled_from([7, 40]))
+@given(
+    requests=requests_of_some,
+    has_graphs=st.booleans(),
+    num_pages=st.sampled_from([7, 40]),
+    refuses=st.booleans(),
+)
 def test_whoever_comes_ends_leaves_or_gives_way_answers_are_the_same(
     model: ServableModel,
     draw_tokens: DrawTokens,
@@ -178,17 +149,23 @@ def test_whoever_comes_ends_leaves_or_gives_way_answers_are_the_same(
     requests: list[Request],
     has_graphs: bool,
     num_pages: int,
+    refuses: bool,
 ) -> None:
+    """Where the draw `refuses` some rows, as if none could be drawn, theirs end with that error and
+    no other. Elsewhere nothing may fail: so many scores always leave a token.
+    """
+
     def draw(logits: torch.Tensor, masks: torch.Tensor, wishes: torch.Tensor, kinds: Any) -> Any:
-        """For some rows none can be drawn."""
         drawn = draw_tokens(logits, masks, wishes, kinds)
-        return torch.where(drawn % 61 == 7, -1, drawn)
+        return torch.where(drawn % 19 == 7, -1, drawn) if refuses else drawn
 
     capacity = replace(ROOMY, num_pages=num_pages, grid_tokens=16)
     plain = opened(model, draw, capacity=capacity)
     ahead = opened(model, draw, capture if has_graphs else None, arrivals, capacity)
     for asked in (plain, ahead):
-        asked.run(requests)
+        asked.may_fail = refuses
+        run(asked, requests)
+        assert set(asked.messages.values()) <= {NO_TOKEN}
 
     for name, request in enumerate(requests):
         tokens, expected = ahead.answers[str(name)], plain.answers[str(name)]
@@ -206,7 +183,7 @@ def test_who_gives_way_is_saved_as_far_as_it_was_told(
         opened(model, draw_tokens, arrive=arrive, capacity=capacity) for arrive in (None, arrivals)
     )
     for asked in (plain, ahead):
-        asked.run(requests)
+        run(asked, requests)
         assert asked.service.counts.num_preemptions > 0
 
     assert ahead.answers == plain.answers
@@ -219,7 +196,7 @@ def test_the_place_of_one_that_ended_is_anothers_while_its_last_step_is_on_its_w
     """The other begins alike: what is remembered of the first holds nothing of that step."""
     capacity = replace(ROOMY, num_slots=1, grid_tokens=16)
     first = opened(model, draw_tokens)
-    first.run([Request(0, prompt_of(1, 40), 99)])
+    run(first, [Request(0, prompt_of(1, 40), 99)])
     requests = [
         Request(0, prompt_of(1, 40, stop_token_ids=(first.answers["0"][6],)), 99),
         Request(0, prompt_of(1, 40, sampling=Sampling(seed=3, temperature=4.0), max_tokens=9), 99),
@@ -228,7 +205,7 @@ def test_the_place_of_one_that_ended_is_anothers_while_its_last_step_is_on_its_w
         opened(model, draw_tokens, arrive=arrive, capacity=capacity) for arrive in (None, arrivals)
     )
     for asked in (plain, ahead):
-        asked.run(requests)
+        run(asked, requests)
 
     assert ahead.answers == plain.answers and ahead.ends == {"0": "stop", "1": "length"}
     assert ahead.num_cached == {"0": 0, "1": 32}
@@ -275,7 +252,7 @@ def test_no_step_goes_ahead_onto_a_page_that_nobody_has(
         opened(model, draw_tokens, arrive=arrive, capacity=capacity) for arrive in (None, arrivals)
     )
     for asked in (plain, ahead):
-        asked.run(requests)
+        run(asked, requests)
         assert asked.service.counts.num_preemptions == 1
 
     assert ahead.answers == plain.answers
@@ -302,10 +279,10 @@ def test_guesses_that_pay_are_waited_for(
 ) -> None:
     prompt = prompt_of(1, max_tokens=60)
     plain = opened(model, draw_tokens)
-    plain.run([Request(0, prompt, 99)])
+    run(plain, [Request(0, prompt, 99)])
     tokens = [*prompt.token_ids, *plain.answers["0"]]
     ahead = opened(model, draw_tokens, arrive=arrivals, make_drafter=lambda: Knowing(tokens))
-    ahead.run([Request(0, prompt, 99)])
+    run(ahead, [Request(0, prompt, 99)])
 
     assert ahead.answers == plain.answers
     assert ahead.service.counts.num_accepted > 10
@@ -320,9 +297,10 @@ def test_tokens_that_never_come_end_their_answers_alone(
         return fail if arrivals.num_launched == 4 else read
 
     asked = opened(model, draw_tokens, arrive=lost)
-    asked.run([Request(0, prompt_of(1), 99), Request(9, prompt_of(2), 99)])
+    asked.may_fail = True
+    run(asked, [Request(0, prompt_of(1), 99), Request(9, prompt_of(2), 99)])
 
-    assert len(asked.answers["0"]) == 4 and "RuntimeError" in asked.ends["0"]
+    assert len(asked.answers["0"]) == 4 and "RuntimeError" in asked.messages["0"]
     assert asked.ends["1"] == "length"
 
 
@@ -332,14 +310,14 @@ def test_who_begins_again_is_told_nothing_of_the_step_that_was_on_its_way(
 ) -> None:
     requests = [Request(0, prompt_of(number), 99) for number in (1, 2)]
     plain = opened(model, draw_tokens)
-    plain.run(requests)
+    run(plain, requests)
 
     def short_once(drawn: torch.Tensor) -> Callable[[], list[int]]:
         read = arrivals(drawn)
         return short if arrivals.num_launched == which else read
 
     ahead = opened(model, draw_tokens, arrive=short_once)
-    ahead.run(requests)
+    run(ahead, requests)
 
     assert (ahead.answers, ahead.ends) == (plain.answers, plain.ends)
 
@@ -358,7 +336,7 @@ def test_a_device_that_is_lost_while_tokens_are_waited_for_is_told_as_that(
 
     asked = opened(model, draw_tokens, arrive=lost)
     with pytest.raises(DevicePoisoned, match="illegal memory access"):
-        asked.run([Request(0, prompt_of(1), 99)])
+        run(asked, [Request(0, prompt_of(1), 99)])
 
 
 def poison() -> list[int]:
@@ -369,7 +347,7 @@ def test_a_step_whose_client_has_left_is_let_go_with_all_that_it_holds(
     model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting
 ) -> None:
     asked = four_steps_on(model, draw_tokens, arrivals)
-    asked.take(asked.service.cancel("a", 0))
+    asked.cancel("a")
     assert asked.service.has_work
 
     asked.step()
