@@ -98,7 +98,7 @@ class Node:
         )
         await self._rack.devices.ask_for_memory()
         self._means = Means(
-            self.shelf, self._text, self._rack, self.tally, self.recent, self._admission, self.wake
+            self.shelf, self._text, self._rack, self.tally, self.recent, self._admission
         )
         return self
 

@@ -17,6 +17,7 @@ from ..placement.turns import Begin, Claim, Refused, Turn, Waits, Wanted, turn, 
 from ..placement.wording import no_place
 from ..types import ModelInfo
 from .homeless import Homeless
+from .idle_engines import IdleEngines
 from .losses import Losses
 from .moving import Engines, Mover
 from .places import Extent, Place, PlaceBook, Ticket
@@ -51,6 +52,7 @@ class Placer:
         self._clock = clock
         self._claims: dict[str, Claim] = {}
         self.homeless = Homeless()
+        self._idle_engines = IdleEngines()
 
     @property
     def books(self) -> list[DeviceBooks]:
@@ -222,6 +224,19 @@ class Placer:
                 for place in places:
                     place.state, place.loaded = "loading", None
                 self._mover.renew(device.index, places)
+
+    def rest_idle(self) -> None:
+        """End engines that have had no model for as long as a model may be idle. What an engine is
+        asked of a model meanwhile it answers first, which does not count as use.
+        """
+        empty = [
+            device.index
+            for device in (self._engines.devices if not self._queue else ())
+            if self._engines.use(device.index) != "away" and not self._places.on(device.index)
+        ]
+        for device in self._idle_engines.due(empty, self._clock(), self.habits.engine_ttl_s):
+            if self._engines.use(device) == "idle" and device not in self._mover.renewing:
+                self._mover.rest(device)
 
     def _need_of(self, model: ModelInfo, extent: Extent, tickets: Sequence[Ticket]) -> Need | None:
         need = self._engines.need_of(model, extent)

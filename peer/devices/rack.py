@@ -35,6 +35,8 @@ from .yielding import yielders
 
 logger = logging.getLogger(__name__)
 
+_LOOK_S = 10.0
+
 
 class Rack:
     """`gpus` are those that the driver shows. All of it happens on one event loop."""
@@ -78,6 +80,7 @@ class Rack:
         self.steering = NodeSteering(self.residency, self.devices, shelf)
         looks = yielders(config, gpus, self.devices, self._reserved_bytes, self.residency.look)
         self._looking = [tasks.create_task(look, name="look for others") for look in looks]
+        self._looking.append(tasks.create_task(self._look_on(), name="look on"))
         self.residency.look()
 
     async def close(self) -> None:
@@ -86,6 +89,13 @@ class Rack:
         for look in self._looking:
             look.cancel()
         await self.devices.close()
+
+    def wake(self, model: ModelInfo) -> None:
+        """Begin to start the engines that it may be loaded by, unless it has a place."""
+        every = range(len(self._names))
+        if model.id not in self.residency.places:
+            allowed = self.residency.habits.devices(model.id, len(every))
+            self.devices.wake(each for each in every if each in allowed)
 
     def reform(self, config: PeerConfig) -> None:
         """From now on models are judged by this config."""
@@ -200,6 +210,14 @@ class Rack:
         )
         what, text = leaving(place.model.id, reason, wanted, place.size.num_bytes)
         self._chronicle.add(what, text, place.model.id)
+
+    async def _look_on(self) -> None:
+        """At what nobody tells: an engine that was started and has got nothing to do, and time that
+        has passed while the machine slept, when no alarm rings.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self.residency.look()
 
     def _wake_after(self, seconds: float | None) -> None:
         """Look at the devices then, and not before."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence, Set
 
 from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled
@@ -22,6 +21,7 @@ from cortex.engine.messages import Loaded
 from cortex.engine.stream import Stage
 
 from ..children.slot import ChildEnd
+from ..lasting_clock import lasting_s
 from ..placement.books import DeviceBooks
 from ..placement.habits import Habits
 from ..placement.leaving import LeaveReason
@@ -46,7 +46,7 @@ class Residency:
     The models `at_home` come back when their place is free, or nobody uses their guests any more.
     `on_change` is called when anything here has changed; `on_leave` with a place whose model goes,
     why, and for which other one; `wake_after` with when `look` should be called next, if nothing
-    happens until then.
+    happens until then. By the `clock` models are idle while the machine sleeps, too.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Residency:
         on_change: Callable[[], None] = lambda: None,
         on_leave: Callable[[Place, LeaveReason, str], None] = lambda place, reason, wanted: None,
         wake_after: Callable[[float | None], None] = lambda seconds: None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = lasting_s,
     ) -> None:
         self.places = PlaceBook()
         self._queue = WishQueue(self.places)
@@ -239,6 +239,7 @@ class Residency:
                 waits_s += self._placer.place_waiting()
                 waits_s += [self._placer.bring_home(model) for model in self._at_home()]
                 self._placer.renew_worn()
+                self._placer.rest_idle()
         finally:
             self._is_looking = False
         due_s = [max(wait_s, _LEAST_REST_S) for wait_s in waits_s if wait_s is not None]
