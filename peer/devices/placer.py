@@ -28,7 +28,9 @@ _LEAST_PATIENCE_S = 1.0
 
 
 class Placer:
-    """`on_leave` is called with a place whose model goes, why, and for which other one."""
+    """`on_leave` is called with a place whose model goes, why, and for which other one. While what
+    is known of the devices is older than `must_look` allows, no load is decided.
+    """
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Placer:
         mover: Mover,
         losses: Losses,
         on_leave: Callable[[Place, LeaveReason, str], None],
+        must_look: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         self.habits = habits
@@ -49,6 +52,7 @@ class Placer:
         self._mover = mover
         self._losses = losses
         self._on_leave = on_leave
+        self._must_look = must_look
         self._clock = clock
         self._claims: dict[str, Claim] = {}
         self.homeless = Homeless()
@@ -150,6 +154,8 @@ class Placer:
         if need is None:
             self._mover.learn(model)
             return None
+        if self._must_look():
+            return None
         waited_s = self._clock() - min(ticket.asked_s for ticket in tickets)
         wanted = Wanted(
             need,
@@ -181,6 +187,8 @@ class Placer:
         need = self._engines.need_of(model, Extent())
         if need is None:
             self._mover.learn(model)
+            return None
+        if self._must_look():
             return None
         has_failed = self.homeless.has_failed(model)
         # Rather smaller than not at all, where others that live here would have to go for more.

@@ -46,7 +46,8 @@ class Residency:
     The models `at_home` come back when their place is free, or nobody uses their guests any more.
     `on_change` is called when anything here has changed; `on_leave` with a place whose model goes,
     why, and for which other one; `wake_after` with when `look` should be called next, if nothing
-    happens until then. By the `clock` models are idle while the machine sleeps, too.
+    happens until then. No load is decided while the devices `must_look`, which call `look` after
+    it. By the `clock` models are idle while the machine sleeps, too.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Residency:
         on_change: Callable[[], None] = lambda: None,
         on_leave: Callable[[Place, LeaveReason, str], None] = lambda place, reason, wanted: None,
         wake_after: Callable[[float | None], None] = lambda seconds: None,
+        must_look: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = lasting_s,
     ) -> None:
         self.places = PlaceBook()
@@ -78,8 +80,9 @@ class Residency:
         self._unloading = Unloading(self.places, self._queue)
         self._losses = Losses(max_replays)
         self._placer = Placer(
-            engines, habits, self.places, self._queue, self._mover, self._losses, on_leave, clock
-        )
+            engines, habits, self.places, self._queue, self._mover, self._losses, on_leave,
+            must_look, clock,
+        )  # fmt: skip
         self._at_home = at_home
         self._on_change = on_change
         self._wake_after = wake_after
