@@ -155,6 +155,8 @@ class Placer:
             self._mover.learn(model)
             return None
         if self._must_look():
+            if claim is not None:
+                self._claims[model.id] = claim
             return None
         waited_s = self._clock() - min(ticket.asked_s for ticket in tickets)
         wanted = Wanted(

@@ -14,7 +14,7 @@ from cortex.peer.devices import gpu_looks
 from cortex.peer.devices.device import Devices
 from cortex.peer.devices.gpu_looks import GpuLooks, is_due
 from cortex.peer.devices.gpus import Gpu
-from tests.peer.by_hand import Timer, Wish, by_hand, settle
+from tests.peer.by_hand import Timer, Wish, by_hand, ready, settle
 from tests.peer.in_memory import until
 
 GIB = 1 << 30
@@ -181,3 +181,22 @@ async def test_no_load_is_decided_by_old_numbers_asked_for_or_at_home():
         await settle()
         assert loader.log == ["load a"]
         loader.loads[0].set_result(None)
+
+
+async def test_who_has_waited_for_long_keeps_its_claim_while_the_numbers_are_old():
+    timer, is_old = Timer(), False
+    async with by_hand(clock=timer, must_look=lambda: is_old) as (residency, loader):
+        (busy,) = await ready(residency, loader, "a")
+        residency.ask(Wish("b").ticket)
+        timer.now_s += 30.0
+        residency.look()
+        is_old = True
+        residency.look()
+        late = Wish("a")
+        residency.ask(late.ticket)
+        assert not late.is_granted
+        is_old = False
+        residency.give_back(busy.ticket)
+        await settle()
+        assert loader.log == ["load a", "unload a", "load b"]
+        loader.loads[-1].set_result(None)
