@@ -10,21 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex.engine.cache.store import PrefixStore
 from cortex.engine.costs import ModelCosts
 from cortex.engine.errors import InsufficientVram
-from cortex.engine.events import NewToken
 from cortex.engine.images import prepare_image
 from cortex.engine.memory import plan_memory
-from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.preprocessor import PixelBudget, read_preprocessor
-from cortex.engine.recall import HostStore
-from cortex.engine.service import ModelService
-from cortex.engine.serving import Capacity, make_service
-from cortex.engine.types import PreparedImage, Prompt, Sampling
+from cortex.engine.serving import Capacity
+from cortex.engine.types import PreparedImage, Prompt
+from tests.engine.asking import Asked, opened, prompt_of
 
-CPU = torch.device("cpu")
 ROW_BYTES = 64 * 4
 GRID_TOKENS = 8
 
@@ -58,37 +53,19 @@ def document(
     image_id = model.shape.image_token_id
     assert image_id is not None
     token_ids = [t for page in pages for t in (5, *[image_id] * num_cells(page))]
-    return Prompt(
-        (3, 4, *token_ids, question), (2,), tuple(pages),
-        Sampling(seed=0, temperature=0.0), max_tokens, (), stop_token_ids=(),
-    )  # fmt: skip
+    shown = tuple(pages)
+    return prompt_of(
+        (3, 4, *token_ids, question), boundaries=(2,), images=shown, max_tokens=max_tokens
+    )
 
 
 def served(
     model: ServableModel, room_tokens: int, num_pages: int = 200, store_bytes: int = 0
-) -> ModelService:
+) -> Asked:
     capacity = Capacity(
         num_pages, 4, GRID_TOKENS, room_tokens * ROW_BYTES, page_tokens=8, step_tokens=16
     )
-    store: HostStore = PrefixStore(store_bytes)
-    return make_service(model, 1033, CPU, capacity, store, "model")
-
-
-def run(service: ModelService, answers: dict[str, list[int]], num_steps: int = 5_000) -> None:
-    for _ in range(num_steps):
-        if not service.has_work:
-            return
-        for event in service.step(0.0):
-            assert isinstance(event, NewToken) or type(event).__name__ == "Waiting"
-            if isinstance(event, NewToken) and event.token_id is not None:
-                answers.setdefault(event.request_id, []).append(event.token_id)
-
-
-def answer(service: ModelService, prompt: Prompt) -> list[int]:
-    answers: dict[str, list[int]] = {}
-    service.add(Wanted("alone", 0), prompt, 0.0)
-    run(service, answers)
-    return answers["alone"]
+    return opened(model, capacity, store_bytes)
 
 
 def least_room(page: PreparedImage) -> int:
@@ -114,10 +91,10 @@ def test_a_document_of_many_pages_needs_room_for_a_chunk_of_it_alone(
 ) -> None:
     assert num_cells(page) > GRID_TOKENS
     prompt = document(golden_model, pages_of(page, 12), 7)
-    wanted = answer(served(golden_model, 12 * num_cells(page)), prompt)
+    wanted = served(golden_model, 12 * num_cells(page)).answer(prompt)
     encoded.clear()
 
-    assert answer(served(golden_model, least_room(page)), prompt) == wanted
+    assert served(golden_model, least_room(page)).answer(prompt) == wanted
     # Every page reaches over several chunks, and is encoded once for all of them.
     assert encoded == [1] * 12
 
@@ -125,22 +102,22 @@ def test_a_document_of_many_pages_needs_room_for_a_chunk_of_it_alone(
 def test_what_is_remembered_of_a_document_is_not_encoded_again(
     golden_model: ServableModel, page: PreparedImage, encoded: list[int]
 ) -> None:
-    service = served(golden_model, least_room(page), store_bytes=1 << 24)
+    asked = served(golden_model, least_room(page), store_bytes=1 << 24)
     prompt = document(golden_model, pages_of(page, 8), 7)
     prompt = msgspec.structs.replace(prompt, boundaries=(2, len(prompt.token_ids) - 1))
-    first = answer(service, prompt)
+    first = asked.answer(prompt)
     encoded.clear()
 
-    assert answer(service, prompt) == first
+    assert asked.answer(prompt) == first
     assert encoded == []
 
 
 def test_a_picture_that_is_larger_than_all_room_for_them_is_refused(
     golden_model: ServableModel, page: PreparedImage
 ) -> None:
-    service = served(golden_model, num_cells(page) - 1)
+    asked = served(golden_model, num_cells(page) - 1)
     with pytest.raises(InsufficientVram, match="bytes of pictures"):
-        answer(service, document(golden_model, pages_of(page, 1), 7))
+        asked.answer(document(golden_model, pages_of(page, 1), 7))
 
 
 @given(
@@ -162,10 +139,8 @@ def test_pictures_of_the_largest_size_are_never_too_many_for_a_device(
         for n, (rows, columns) in enumerate(sizes)
     ]
     capacity = Capacity(100, 1, grid_tokens, budget.encoder_bytes)
-    store: HostStore = PrefixStore(0)
-    service = make_service(golden_model, 1033, CPU, capacity, store, "model")
 
-    service.add(Wanted("r", 0), document(golden_model, pages, 7), 0.0)
+    opened(golden_model, capacity, 0).add("r", document(golden_model, pages, 7))
 
 
 _requests = st.lists(
@@ -195,25 +170,22 @@ def test_who_else_shows_pictures_changes_no_answer_and_holds_nobody_up_for_ever(
     store_bytes: int,
 ) -> None:
     pages = pages_of(page, 5)
-    service = served(golden_model, least_room(page), num_pages, store_bytes)
+    asked = served(golden_model, least_room(page), num_pages, store_bytes)
     prompts = [
         document(golden_model, [pages[n] for n in shown], 10 + question, max_tokens=8)
         for shown, question, *_ in requests
     ]
-    answers: dict[str, list[int]] = {}
-    left: set[int] = set()
     for step in range(21):
         for n, (*_, priority, arrives, leaves) in enumerate(requests):
             if arrives == step:
-                job = Wanted(str(n), 0, priority=priority)
-                service.add(job, prompts[n], 0.0)
-            if leaves == step and service.cancel(str(n), 0):
-                left.add(n)
-        run(service, answers, num_steps=1)
-    run(service, answers)
+                asked.add(str(n), prompts[n], priority=priority)
+            if leaves == step:
+                asked.cancel(str(n))
+        asked.step()
+    asked.run()
 
-    assert not service.has_work
     roomy = served(golden_model, 5 * num_cells(page), store_bytes=1 << 24)
     for n, prompt in enumerate(prompts):
-        whole, got = answer(roomy, prompt), answers.get(str(n), [])
-        assert got == (whole[: len(got)] if n in left else whole)
+        whole, got = roomy.answer(prompt), asked.answers[str(n)]
+        left = asked.ends[str(n)] == "cancelled"
+        assert got == (whole[: len(got)] if left else whole)

@@ -9,21 +9,19 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex.engine.cache.store import PrefixStore
-from cortex.engine.events import NewToken
 from cortex.engine.grammars.checking import GrammarTrial
 from cortex.engine.memory import Share
-from cortex.engine.messages import Wanted
 from cortex.engine.prompt import build_prompt
 from cortex.engine.recall import HostStore
 from cortex.engine.serving import LoadedService, load_service
 from cortex.engine.text_model import load_text_model
 from cortex.engine.types import ChatRequest, Grammar, Message, SamplingWish, TextPart
 from cortex.engine.wishes import Wishes
+from tests.engine.asking import CPU, Asked
 
 _NANO = Path(__file__).parents[2] / "engine" / "assets" / "cortex-nano"
 _TEXT = load_text_model(_NANO)
@@ -39,7 +37,7 @@ _PROPERTIES: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def nano() -> LoadedService:
     store: HostStore = PrefixStore(1 << 24)
-    return load_service(_NANO, torch.device("cpu"), store, Share(1 << 29), Wishes("exact"))
+    return load_service(_NANO, CPU, store, Share(1 << 29), Wishes("exact"))
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +50,9 @@ def trial() -> Iterator[GrammarTrial]:
 def answer(nano: LoadedService, trial: GrammarTrial, request: ChatRequest) -> tuple[str, str]:
     """What it says, and why it ended."""
     prompt = build_prompt(_TEXT, request, 2048, why_not=trial.why_not).prompt
-    nano.service.add(Wanted("r", 0), prompt, now_s=0.0)
-    token_ids: list[int] = []
-    while nano.service.has_work:
-        for event in nano.service.step(now_s=0.0):
-            if isinstance(event, NewToken):
-                token_ids += [] if event.token_id is None else [event.token_id]
-                if event.finish is not None:
-                    return _TEXT.tokenizer.decode(token_ids), event.finish
-    raise AssertionError("it failed")
+    asked = Asked(nano.service)
+    name = asked.ask(prompt)
+    return _TEXT.tokenizer.decode(asked.answers[name]), asked.ends[name]
 
 
 @settings(max_examples=12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,20 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex.engine.cache.store import PrefixStore
-from cortex.engine.events import NewToken
-from cortex.engine.messages import Waiting, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.models.registry import load_model
-from cortex.engine.recall import HostStore
-from cortex.engine.service import ModelService
-from cortex.engine.serving import Capacity, make_service
 from cortex.engine.stream import Stage
-from cortex.engine.types import Prompt, Sampling, TokenScores
+from cortex.engine.types import Prompt, TokenScores
 from cortex.engine.wishes import KernelsWish
+from tests.engine.asking import CPU, ROOMY, Asked, opened, prompt_of
 
-CPU = torch.device("cpu")
-TOKENIZER_SIZE = 1033
 TURN = 7  # the token behind which a prompt is cut
 
 _GOLDEN = Path(__file__).parents[1] / "golden"
@@ -41,34 +35,23 @@ def model(request: pytest.FixtureRequest, name: str) -> ServableModel:
     return load_model(_GOLDEN / name, torch.float32, CPU, kernels=request.param).model
 
 
-def opened(model: ServableModel, grid_tokens: int = 48) -> ModelService:
-    store: HostStore = PrefixStore(1 << 24)
-    capacity = Capacity(80, 8, grid_tokens, encoder_bytes=1 << 20, page_tokens=16)
-    return make_service(model, TOKENIZER_SIZE, CPU, capacity, store, "model")
-
-
-def ask(service: ModelService, token_ids: list[int]) -> None:
+def turns_of(token_ids: list[int]) -> Prompt:
     starts = tuple(i for i, token_id in enumerate(token_ids[:-1], start=1) if token_id == TURN)
-    greedy = Sampling(seed=0, temperature=0.0)
-    prompt = Prompt(tuple(token_ids), starts, (), greedy, 2, (), stop_token_ids=(), top_logprobs=3)
-    service.add(Wanted("one", 0), prompt, now_s=0.0)
+    return prompt_of(token_ids, boundaries=starts, max_tokens=2, top_logprobs=3)
 
 
-def asked(service: ModelService, token_ids: list[int]) -> tuple[Answer, int]:
+def answer(asked: Asked, token_ids: list[int]) -> tuple[Answer, int]:
     """The answer, and how many tokens of the prompt were not read for it."""
-    ask(service, token_ids)
-    told: list[NewToken] = []
-    while service.has_work:
-        told += [event for event in service.step(now_s=0.0) if isinstance(event, NewToken)]
+    told = asked.told(asked.ask(turns_of(token_ids)))
     return [(token.token_id, token.scores) for token in told], told[-1].num_cached
 
 
 def test_how_much_was_remembered_is_told_while_the_rest_is_read(model: ServableModel) -> None:
-    service = opened(model)
-    asked(service, [1, 2, TURN, 3])
-    ask(service, [1, 2, TURN, 4, 5])
-    stages = [event.stage for event in service.step(now_s=0.0) if isinstance(event, Waiting)]
-    assert stages[-1] == Stage("prefill", 5, 5, "tokens", cached_tokens=3)
+    asked = opened(model)
+    answer(asked, [1, 2, TURN, 3])
+    asked.add("one", turns_of([1, 2, TURN, 4, 5]))
+    asked.step()
+    assert asked.waiting("prefill")[-1].stage == Stage("prefill", 5, 5, "tokens", cached_tokens=3)
 
 
 def test_prompts_that_part_between_their_cuts_are_remembered_to_the_bit(
@@ -76,12 +59,12 @@ def test_prompts_that_part_between_their_cuts_are_remembered_to_the_bit(
 ) -> None:
     for long in range(12, 40):
         prompts = [[0, 0, TURN, 0], [*[0] * long, TURN, *[0] * 20]]
-        service = opened(model)
+        asked = opened(model)
         for prompt in prompts:
-            asked(service, prompt)
+            answer(asked, prompt)
         for prompt in prompts:
-            cold, _ = asked(opened(model), prompt)
-            assert asked(service, prompt) == (cold, prompt.index(TURN) + 1)
+            cold, _ = answer(opened(model), prompt)
+            assert answer(asked, prompt) == (cold, prompt.index(TURN) + 1)
 
 
 @settings(max_examples=12, deadline=None)
@@ -100,8 +83,9 @@ def test_prompts_that_part_anywhere_are_answered_as_if_nothing_were_remembered(
     family: list[tuple[int, list[int]]],
     grid_tokens: int,
 ) -> None:
-    service = opened(model, grid_tokens)
+    capacity = replace(ROOMY, grid_tokens=grid_tokens)
+    asked = opened(model, capacity)
     prompts = [trunk[:shared] + own for shared, own in family]
     for prompt in [*prompts, *prompts]:
-        cold, _ = asked(opened(model, grid_tokens), prompt)
-        assert asked(service, prompt)[0] == cold
+        cold, _ = answer(opened(model, capacity), prompt)
+        assert answer(asked, prompt)[0] == cold

@@ -2,118 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import ContextLengthExceeded, InvalidRequest
-from cortex.engine.events import DeviceEvent, NewToken
-from cortex.engine.images import prepare_image
-from cortex.engine.messages import GenerateFailed, Waiting, Wanted
 from cortex.engine.models.base import ServableModel
-from cortex.engine.preprocessor import PixelBudget, read_preprocessor
 from cortex.engine.recall import HostStore
-from cortex.engine.service import ModelService
-from cortex.engine.serving import Capacity, make_service
-from cortex.engine.status import ModelCounts
-from cortex.engine.types import PreparedImage, Prompt, Sampling, TokenScores
-from cortex.engine.weights import read_tensors
-
-CPU = torch.device("cpu")
-TOKENIZER_SIZE = 1033
-ROOMY = Capacity(num_pages=80, num_slots=8, grid_tokens=48, encoder_bytes=1 << 20, page_tokens=16)
-
-
-def prompt_of(token_ids: list[int], **changes: Any) -> Prompt:
-    greedy = Sampling(seed=0, temperature=0.0)
-    prompt = Prompt(tuple(token_ids), (), (), greedy, 16, (), stop_token_ids=())
-    return msgspec.structs.replace(prompt, **changes)
-
-
-@dataclass
-class Asked:
-    """Requests to a service, and what came of them."""
-
-    service: ModelService
-    answers: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-    ends: dict[str, DeviceEvent] = field(default_factory=dict[str, DeviceEvent])
-    tokens: list[NewToken] = field(default_factory=list[NewToken])
-
-    def add(self, name: str, prompt: Prompt, resume: tuple[int, ...] = ()) -> None:
-        self.answers[name] = []
-        self.service.add(Wanted(name, 0, resume), prompt, now_s=0.0)
-
-    @property
-    def num_waiting(self) -> int:
-        return self.service.status(ModelCounts().status("model")).num_waiting
-
-    def take(self, events: list[DeviceEvent]) -> None:
-        for event in events:
-            match event:
-                case NewToken():
-                    self.tokens.append(event)
-                    if event.token_id is not None:
-                        self.answers[event.request_id].append(event.token_id)
-                    if event.finish is not None:
-                        assert event.request_id not in self.ends
-                        self.ends[event.request_id] = event
-                case GenerateFailed():
-                    self.ends[event.request_id] = event
-                case _:
-                    pass
-
-    def step(self) -> None:
-        self.take(self.service.step(now_s=0.0))
-
-    def run(self) -> None:
-        for _ in range(10_000):
-            if not self.service.has_work:
-                return
-            self.step()
-        raise AssertionError("the service never came to an end")
-
-
-def served(
-    model: ServableModel,
-    capacity: Capacity = ROOMY,
-    store_bytes: int = 1 << 24,
-    *,
-    is_exact: bool = True,
-) -> Asked:
-    store: HostStore = PrefixStore(store_bytes)
-    return Asked(
-        make_service(model, TOKENIZER_SIZE, CPU, capacity, store, "model", is_exact=is_exact)
-    )
+from cortex.engine.types import Prompt, Sampling, TokenScores
+from tests.engine.asking import ROOMY, Asked, golden_case, opened, prompt_of
 
 
 def alone(model: ServableModel, prompt: Prompt) -> list[int]:
-    asked = served(model)
-    asked.add("alone", prompt)
-    asked.run()
-    return asked.answers["alone"]
-
-
-def golden_case(golden: Path, name: str) -> tuple[dict[str, Any], Prompt]:
-    folder = golden / "qwen3_5"
-    cases = json.loads((folder / "expected" / "cases.json").read_text())["cases"]
-    case = next(c for c in cases if c["case"] == name)
-    expected = read_tensors(folder / "expected" / case["file"])
-    sizes = read_preprocessor(folder)
-    assert sizes is not None
-    own = PixelBudget(sizes.min_pixels, sizes.max_pixels)
-    images: tuple[PreparedImage, ...] = tuple(
-        prepare_image((golden / "images" / f"{image}.png").read_bytes(), sizes, own)
-        for image in case.get("images") or ()
-    )
-    return case, prompt_of([int(i) for i in expected["input_ids"]], images=images)
+    return opened(model).answer(prompt)
 
 
 CASES = ["text_short", "text_long", "two_images", "multiturn_image", "raw_1", "raw_3", "raw_65"]
@@ -124,24 +31,24 @@ CASES = ["text_short", "text_long", "two_images", "multiturn_image", "raw_1", "r
 def test_any_chunk_size_gives_the_golden_tokens(
     golden_model: ServableModel, golden: Path, name: str, grid_tokens: int
 ) -> None:
-    case, prompt = golden_case(golden, name)
-    asked = served(golden_model, replace(ROOMY, grid_tokens=grid_tokens))
+    prompt, greedy_ids = golden_case(golden, name)
+    asked = opened(golden_model, replace(ROOMY, grid_tokens=grid_tokens))
 
     asked.add("one", prompt)
     asked.run()
 
-    assert asked.answers["one"] == case["greedy_ids"]
+    assert asked.answers["one"] == greedy_ids
 
 
 def test_all_golden_prompts_at_once_give_their_golden_tokens(
     golden_model: ServableModel, golden: Path
 ) -> None:
-    asked = served(golden_model)
+    asked = opened(golden_model)
     wanted: dict[str, list[int]] = {}
     for name in CASES:
-        case, prompt = golden_case(golden, name)
+        prompt, greedy_ids = golden_case(golden, name)
         asked.add(name, prompt)
-        wanted[name] = case["greedy_ids"]
+        wanted[name] = greedy_ids
 
     asked.run()
 
@@ -154,7 +61,7 @@ def test_memory_for_half_of_the_requests_suspends_some_and_changes_no_answer(
     prompts = {f"r{n}": prompt_of([n + 1] * 40, max_tokens=60) for n in range(4)}
     wanted = {name: alone(golden_model, prompt) for name, prompt in prompts.items()}
     # Room for two whole answers and the beginning of a third.
-    asked = served(golden_model, replace(ROOMY, num_pages=17))
+    asked = opened(golden_model, replace(ROOMY, num_pages=17))
     for name, prompt in prompts.items():
         asked.add(name, prompt)
 
@@ -169,7 +76,7 @@ def test_resumed_tokens_lead_to_the_same_answer(golden_model: ServableModel) -> 
     prompt = prompt_of(list(range(1, 60)), sampling=sampling)
     whole = alone(golden_model, prompt)
 
-    asked = served(golden_model)
+    asked = opened(golden_model)
     asked.add("again", prompt, resume=tuple(whole[:7]))
     asked.run()
 
@@ -181,7 +88,7 @@ def test_tokens_that_can_be_no_answers_are_refused(
     golden_model: ServableModel, resume: tuple[int, ...]
 ) -> None:
     with pytest.raises(InvalidRequest, match="cannot be gone on with"):
-        served(golden_model).add("foreign", prompt_of([1, 2, 3]), resume)
+        opened(golden_model).add("foreign", prompt_of([1, 2, 3]), resume)
 
 
 def test_padding_ids_and_picture_places_are_never_chosen(golden_model: ServableModel) -> None:
@@ -200,11 +107,11 @@ def test_a_prompt_with_more_places_than_pictures_is_refused(golden_model: Servab
     assert image_id is not None
 
     with pytest.raises(InvalidRequest, match="more picture places"):
-        served(golden_model).add("r", prompt_of([1, image_id, 2]))
+        opened(golden_model).add("r", prompt_of([1, image_id, 2]))
 
 
 def test_what_can_never_fit_is_refused_before_any_work(golden_model: ServableModel) -> None:
-    asked = served(golden_model, replace(ROOMY, num_pages=2))
+    asked = opened(golden_model, replace(ROOMY, num_pages=2))
 
     with pytest.raises(ContextLengthExceeded, match="32 tokens > 31 maximum"):
         asked.add("long", prompt_of([1] * 32))
@@ -215,17 +122,17 @@ def test_what_can_never_fit_is_refused_before_any_work(golden_model: ServableMod
 
 
 def test_an_answer_ends_where_memory_for_it_alone_ends(golden_model: ServableModel) -> None:
-    asked = served(golden_model, replace(ROOMY, num_pages=2))
+    asked = opened(golden_model, replace(ROOMY, num_pages=2))
 
     asked.add("long", prompt_of([1] * 20, max_tokens=1_000))
     asked.run()
 
     assert len(asked.answers["long"]) == 12
-    assert ended(asked, "long").finish == "context"
+    assert asked.ends["long"] == "context"
 
 
 def test_an_answer_ends_by_the_limit_that_it_reaches(golden_model: ServableModel) -> None:
-    asked = served(golden_model)
+    asked = opened(golden_model)
 
     asked.add("asked", prompt_of([1] * 20, max_tokens=2))
     asked.add("room", prompt_of([2] * 20, max_tokens=2, limited_by="context"))
@@ -233,13 +140,13 @@ def test_an_answer_ends_by_the_limit_that_it_reaches(golden_model: ServableModel
     asked.run()
 
     names = ("asked", "room", "resumed")
-    assert [ended(asked, name).finish for name in names] == ["length", "context", "context"]
+    assert [asked.ends[name] for name in names] == ["length", "context", "context"]
 
 
 def test_a_prompt_may_be_read_without_an_answer_and_is_remembered(
     golden_model: ServableModel,
 ) -> None:
-    asked = served(golden_model)
+    asked = opened(golden_model)
 
     question = [TURN, *range(20, 60), TURN, 5]
     asked.add("read", turns_of(question, max_tokens=0))
@@ -247,41 +154,38 @@ def test_a_prompt_may_be_read_without_an_answer_and_is_remembered(
     asked.add("again", turns_of(question, max_tokens=3))
     asked.run()
 
-    assert (asked.answers["read"], ended(asked, "read").finish) == ([], "length")
+    assert (asked.answers["read"], asked.ends["read"]) == ([], "length")
     # Whoever turns them into text may find its end in any of them.
-    again = [token for token in asked.tokens if token.request_id == "again"]
+    again = asked.told("again")
     assert len(again) == 3 and all(token.num_cached > 0 for token in again)
 
 
 def test_a_cancelled_request_gives_its_place_to_the_next(golden_model: ServableModel) -> None:
-    asked = served(golden_model, replace(ROOMY, num_slots=1))
+    asked = opened(golden_model, replace(ROOMY, num_slots=1))
     asked.add("first", prompt_of([1, 2, 3], max_tokens=200))
     asked.add("second", prompt_of([4, 5, 6]))
     for _ in range(5):
         asked.step()
     assert asked.answers["first"] and not asked.answers["second"]
 
-    asked.take(asked.service.cancel("first", 0))
+    asked.cancel("first")
     asked.run()
 
-    assert isinstance(asked.ends["first"], NewToken)
+    assert asked.ends["first"] == "cancelled"
     assert asked.answers["second"] == alone(golden_model, prompt_of([4, 5, 6]))
 
 
 def test_waiting_requests_hear_their_place_when_the_line_changes(
     golden_model: ServableModel,
 ) -> None:
-    asked = served(golden_model, replace(ROOMY, num_slots=1))
+    asked = opened(golden_model, replace(ROOMY, num_slots=1))
     for name in ("a", "b", "c"):
         asked.add(name, prompt_of([1, 2], max_tokens=4))
 
-    places = [
-        (event.request_id, event.stage.done)
-        for _ in range(12)
-        for event in asked.service.step(now_s=0.0)
-        if isinstance(event, Waiting) and event.stage.name == "queued"
-    ]
+    for _ in range(12):
+        asked.step()
 
+    places = [(event.request_id, event.stage.done) for event in asked.waiting("queued")]
     assert places == [("b", 1), ("c", 2), ("c", 1)]
 
 
@@ -294,18 +198,12 @@ def turns_of(token_ids: list[int], **changes: Any) -> Prompt:
     return prompt_of(token_ids, boundaries=starts, **changes)
 
 
-def ended(asked: Asked, name: str) -> NewToken:
-    end = asked.ends[name]
-    assert isinstance(end, NewToken)
-    return end
-
-
 @pytest.mark.parametrize("model_name", ["golden_model", "dense_model"])
 def test_every_turn_reuses_all_that_came_before_it(
     request: pytest.FixtureRequest, model_name: str
 ) -> None:
     model: ServableModel = request.getfixturevalue(model_name)
-    asked = served(model)
+    asked = opened(model)
     history = [TURN, 11, 12, 13]
     for turn in range(4):
         question = [TURN, *range(20 + turn, 40 + turn)]
@@ -314,7 +212,7 @@ def test_every_turn_reuses_all_that_came_before_it(
         asked.add(str(turn), prompt)
         asked.run()
 
-        cached = ended(asked, str(turn)).num_cached
+        cached = asked.num_cached[str(turn)]
         assert cached == (len(history) if turn else 0)
         assert asked.answers[str(turn)] == alone(model, prompt)
         history = list(prompt.token_ids[:begun])
@@ -325,13 +223,13 @@ def test_in_fast_mode_the_same_prompt_again_computes_one_token(
     request: pytest.FixtureRequest, model_name: str
 ) -> None:
     model: ServableModel = request.getfixturevalue(model_name)
-    asked = served(model, is_exact=False)
+    asked = opened(model, is_exact=False)
     prompt = prompt_of(list(range(1, 130)))
     for name in ("first", "again"):
         asked.add(name, prompt)
         asked.run()
 
-    assert [ended(asked, name).num_cached for name in asked.answers] == [0, 128]
+    assert [asked.num_cached[name] for name in asked.answers] == [0, 128]
     assert asked.answers["again"] == asked.answers["first"]
 
 
@@ -342,13 +240,13 @@ def test_in_fast_mode_the_third_prompt_takes_up_what_two_had_in_common(
     request: pytest.FixtureRequest, model_name: str, cached: list[int]
 ) -> None:
     model: ServableModel = request.getfixturevalue(model_name)
-    asked = served(model, is_exact=False)
+    asked = opened(model, is_exact=False)
     prompts = [prompt_of([*range(1, 71), *[n] * 40]) for n in (101, 102, 103)]
     for n, prompt in enumerate(prompts):
         asked.add(str(n), prompt)
         asked.run()
 
-    assert [ended(asked, name).num_cached for name in asked.answers] == cached
+    assert [asked.num_cached[name] for name in asked.answers] == cached
     assert list(asked.answers.values()) == [alone(model, prompt) for prompt in prompts]
 
 
@@ -356,18 +254,13 @@ def test_the_two_modes_share_nothing_of_what_is_remembered(golden_model: Servabl
     store: HostStore = PrefixStore(1 << 24)
     prompt = prompt_of(list(range(1, 100)))
     for is_exact in (False, True):
-        service = make_service(
-            golden_model, TOKENIZER_SIZE, CPU, ROOMY, store, "model", is_exact=is_exact
-        )
-        asked = Asked(service)
-        asked.add("r", prompt)
-        asked.run()
-        assert ended(asked, "r").num_cached == 0
+        asked = opened(golden_model, store=store, is_exact=is_exact)
+        assert asked.num_cached[asked.ask(prompt)] == 0
 
 
 def num_computed(asked: Asked, prompts: dict[str, Prompt]) -> dict[str, int]:
     """How many tokens of each prompt were computed, and not taken up from another."""
-    return {n: len(p.token_ids) - ended(asked, n).num_cached for n, p in prompts.items()}
+    return {n: len(p.token_ids) - asked.num_cached[n] for n, p in prompts.items()}
 
 
 @pytest.mark.parametrize("model_name", ["golden_model", "dense_model"])
@@ -376,7 +269,7 @@ def test_choices_of_one_prompt_compute_it_once(
     request: pytest.FixtureRequest, model_name: str, is_exact: bool, again: int
 ) -> None:
     model: ServableModel = request.getfixturevalue(model_name)
-    asked = served(model, is_exact=is_exact)
+    asked = opened(model, is_exact=is_exact)
     prompts = {
         str(seed): prompt_of(list(range(1, 130)), sampling=Sampling(seed, temperature=1.0))
         for seed in range(4)
@@ -393,7 +286,7 @@ def test_choices_of_one_prompt_compute_it_once(
 def test_strangers_with_the_same_instructions_compute_them_once(
     golden_model: ServableModel,
 ) -> None:
-    asked = served(golden_model)
+    asked = opened(golden_model)
     instructions = [TURN, *range(20, 90)]
     prompts = {str(n): turns_of([*instructions, TURN, *[n] * 60]) for n in (1, 2, 3)}
     for name, prompt in prompts.items():
@@ -409,16 +302,16 @@ def test_followers_go_on_at_once_when_their_leader_is_cancelled(
     golden_model: ServableModel, store_bytes: int
 ) -> None:
     # One chunk of 48 tokens a step.
-    asked = served(golden_model, replace(ROOMY, step_tokens=48), store_bytes)
+    asked = opened(golden_model, replace(ROOMY, step_tokens=48), store_bytes)
     prompts = {name: prompt_of(list(range(1, 240))) for name in ("leader", "second", "third")}
     for name, prompt in prompts.items():
         asked.add(name, prompt)
     asked.step()
-    assert asked.num_waiting == 2
+    assert asked.status.num_waiting == 2
 
-    asked.take(asked.service.cancel("leader", 0))
+    asked.cancel("leader")
     asked.step()
-    assert asked.num_waiting == 1
+    assert asked.status.num_waiting == 1
     asked.run()
 
     computed = num_computed(asked, {n: prompts[n] for n in ("second", "third")})
@@ -431,7 +324,7 @@ def test_followers_go_on_at_once_when_their_leader_is_cancelled(
 
 
 def test_who_follows_another_holds_no_stranger_up(golden_model: ServableModel) -> None:
-    asked = served(golden_model, replace(ROOMY, num_slots=2))
+    asked = opened(golden_model, replace(ROOMY, num_slots=2))
     for name, first in (("leader", 1), ("follower", 1), ("stranger", 101)):
         asked.add(name, prompt_of(list(range(first, first + 99))))
     asked.step()
@@ -440,24 +333,20 @@ def test_who_follows_another_holds_no_stranger_up(golden_model: ServableModel) -
 
 
 def scores_of_prompt(asked: Asked, prompt: Prompt) -> tuple[TokenScores, ...]:
-    """Those told with the first event, and with no other."""
-    asked.tokens.clear()
-    asked.add("scored", prompt)
-    asked.run()
-    first, *others = asked.tokens
+    """Those told with the first token, and with no other."""
+    first, *others = asked.told(asked.ask(prompt))
     assert all(event.prompt_scores is None for event in others)
     assert first.prompt_scores is not None
-    del asked.ends["scored"]
     return first.prompt_scores
 
 
 def test_a_prompts_own_scores_are_those_its_tokens_had_as_an_answer(
     golden_model: ServableModel,
 ) -> None:
-    asked = served(golden_model)
+    asked = opened(golden_model)
     asked.add("answer", prompt_of([*range(20, 90)], max_tokens=20, top_logprobs=3))
     asked.run()
-    drawn = [event.scores for event in asked.tokens]
+    drawn = [event.scores for event in asked.told("answer")]
     whole = [*range(20, 90), *asked.answers["answer"]]
 
     echoed = prompt_of(whole, echo="...", top_logprobs=3, max_tokens=0)
@@ -474,8 +363,8 @@ def test_scores_of_a_prompt_need_all_of_it_and_are_the_same_whatever_is_remember
     golden_model: ServableModel,
 ) -> None:
     prompt = turns_of([TURN, *range(20, 90), TURN, 5], echo="...", top_logprobs=1, max_tokens=2)
-    cold = scores_of_prompt(served(golden_model), prompt)
-    warm = served(golden_model)
+    cold = scores_of_prompt(opened(golden_model), prompt)
+    warm = opened(golden_model)
     warm.add("before", msgspec.structs.replace(prompt, echo=""))
     warm.run()
     assert scores_of_prompt(warm, prompt) == cold
@@ -486,49 +375,49 @@ def test_a_prompt_that_gave_way_is_scored_once_all_the_same(golden_model: Servab
     prompts = {
         str(n): prompt_of([n + 5] * 40, echo="...", top_logprobs=1, max_tokens=40) for n in range(3)
     }
-    asked = served(golden_model, replace(ROOMY, num_pages=8), store_bytes=0)
+    asked = opened(golden_model, replace(ROOMY, num_pages=8), store_bytes=0)
     for name, prompt in prompts.items():
         asked.add(name, prompt)
     asked.run()
     assert asked.service.counts.num_preemptions > 0
     for name, prompt in prompts.items():
-        told = [e.prompt_scores for e in asked.tokens if e.request_id == name]
+        told = [e.prompt_scores for e in asked.told(name)]
         assert [scores for scores in told if scores is not None] == told[:1]
-        assert told[0] == scores_of_prompt(served(golden_model), prompt)
+        assert told[0] == scores_of_prompt(opened(golden_model), prompt)
 
 
 def test_nothing_is_scored_for_who_has_tokens_of_the_answer_or_asked_for_none(
     golden_model: ServableModel,
 ) -> None:
-    asked = served(golden_model)
+    asked = opened(golden_model)
     asked.add("resumed", prompt_of([5] * 20, echo="...", top_logprobs=1), resume=(1, 2))
     asked.add("plain", prompt_of([5] * 20, echo="..."))
     asked.add("not echoed", prompt_of([5] * 20, top_logprobs=1))
     asked.run()
-    assert all(event.prompt_scores is None for event in asked.tokens)
+    assert all(e.prompt_scores is None for name in asked.answers for e in asked.told(name))
     assert scores_of_prompt(asked, prompt_of([5], echo="...", top_logprobs=1)) == ()
 
 
 def test_a_picture_is_part_of_what_is_remembered(golden_model: ServableModel, golden: Path) -> None:
-    _, square = golden_case(golden, "image_square")
+    square, _ = golden_case(golden, "image_square")
     image = square.images[0]
     other = msgspec.structs.replace(image, hash=bytes(32), rgb=memoryview(bytes(len(image.rgb))))
     cut = (len(square.token_ids) - 4,)
-    asked = served(golden_model)
+    asked = opened(golden_model)
     for name, picture in (("first", image), ("same", image), ("other", other)):
         asked.add(name, msgspec.structs.replace(square, boundaries=cut, images=(picture,)))
         asked.run()
 
-    assert ended(asked, "same").num_cached == cut[0]
+    assert asked.num_cached["same"] == cut[0]
     assert (
-        ended(asked, "other").num_cached
+        asked.num_cached["other"]
         < square.token_ids.index(golden_model.shape.image_token_id or 0) + 1
     )
     assert asked.answers["same"] == asked.answers["first"] != asked.answers["other"]
 
 
 def test_a_store_without_room_costs_time_and_no_answer(golden_model: ServableModel) -> None:
-    asked = served(golden_model, replace(ROOMY, num_pages=14), store_bytes=0)
+    asked = opened(golden_model, replace(ROOMY, num_pages=14), store_bytes=0)
     prompts = {f"r{n}": turns_of([n + 1] * 39 + [TURN, 3], max_tokens=60) for n in range(4)}
     for name, prompt in prompts.items():
         asked.add(name, prompt)
@@ -571,7 +460,7 @@ def test_strangers_arrivals_cancellations_memory_and_memories_change_no_answer(
     store_bytes: int,
 ) -> None:
     model: ServableModel = request.getfixturevalue(model_name)
-    asked = served(model, replace(ROOMY, num_pages=num_pages, num_slots=num_slots), store_bytes)
+    asked = opened(model, replace(ROOMY, num_pages=num_pages, num_slots=num_slots), store_bytes)
     prompts = {
         str(n): turns_of(shared[:alike] + own, max_tokens=wanted, sampling=Sampling(n, temperature))
         for n, (alike, own, wanted, temperature, _, _) in enumerate(requests)
@@ -583,7 +472,7 @@ def test_strangers_arrivals_cancellations_memory_and_memories_change_no_answer(
             if arrives == step:
                 asked.add(name, prompts[name])
             if leaves == step and name in asked.answers and name not in asked.ends:
-                asked.take(asked.service.cancel(name, 0))
+                asked.cancel(name)
                 left.add(name)
         asked.step()
     asked.run()

@@ -10,24 +10,18 @@ import pytest
 import torch
 
 from cortex.engine.cache.pools import Pools, States
-from cortex.engine.cache.store import PrefixStore
-from cortex.engine.events import NewToken
-from cortex.engine.messages import GenerateFailed, Wanted
 from cortex.engine.models.base import ServableModel
-from cortex.engine.recall import HostStore
 from cortex.engine.runner import Runner
 from cortex.engine.sampling.adjusting import TokenCounts
 from cortex.engine.sequence import Sequence
-from cortex.engine.serving import Capacity, make_service
+from cortex.engine.serving import Capacity
 from cortex.engine.types import Prompt, Sampling
-
-ROOMY = Capacity(num_pages=80, num_slots=8, grid_tokens=48, encoder_bytes=1 << 20, page_tokens=16)
+from tests.engine.asking import ROOMY, opened, prompt_of
 
 
 def prompts_of(num_tokens: int, max_tokens: int, names: Iterable[str]) -> dict[str, Prompt]:
-    greedy = Sampling(seed=0, temperature=0.0)
     return {
-        name: Prompt((place,) * num_tokens, (), (), greedy, max_tokens, (), stop_token_ids=())
+        name: prompt_of([place] * num_tokens, max_tokens=max_tokens)
         for place, name in enumerate(names, start=1)
     }
 
@@ -36,20 +30,13 @@ def answers_to(
     model: ServableModel, prompts: dict[str, Prompt], capacity: Capacity = ROOMY
 ) -> dict[str, list[int | str]]:
     """Their tokens, behind which stands what kind of error ended them, if one did."""
-    store: HostStore = PrefixStore(1 << 24)
-    service = make_service(model, 1033, torch.device("cpu"), capacity, store, "model")
-    answers: dict[str, list[int | str]] = {name: [] for name in prompts}
+    asked = opened(model, capacity)
+    asked.may_fail = True
     for name, prompt in prompts.items():
-        service.add(Wanted(name, 0), prompt, 0.0)
-    for _ in range(1000):
-        if not service.has_work:
-            return answers
-        for event in service.step(0.0):
-            if isinstance(event, NewToken) and event.token_id is not None:
-                answers[event.request_id].append(event.token_id)
-            elif isinstance(event, GenerateFailed):
-                answers[event.request_id].append(event.error.code)
-    raise AssertionError("the service never came to an end")
+        asked.add(name, prompt)
+    asked.run()
+    failed = {name: [asked.ends[name]] for name in asked.messages}
+    return {name: [*answer, *failed.get(name, ())] for name, answer in asked.answers.items()}
 
 
 def full(*_: object) -> None:

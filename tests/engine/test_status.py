@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import torch
 from msgspec import Raw
-from msgspec.structs import replace
 
-from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import DeviceEvent, ModelLoaded, NewToken
 from cortex.engine.frames import pack_value
 from cortex.engine.loop import DeviceLoop
@@ -16,89 +16,61 @@ from cortex.engine.memory import KEYS_AND_VALUES, RECURRENT_STATES, REMEMBERED_P
 from cortex.engine.messages import Generate, Load, ModelStatus, Unload, Unloaded, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.precision import Wishes
-from cortex.engine.recall import HostStore
-from cortex.engine.service import ModelService
-from cortex.engine.serving import Capacity, make_service
-from cortex.engine.status import ModelCounts
-from cortex.engine.types import PreparedImage, Prompt, Sampling
+from cortex.engine.types import PreparedImage, Prompt
+from tests.engine.asking import ROOMY, Asked, opened, prompt_of
 
 CPU = torch.device("cpu")
 TOKENS = 6
+TEXT = prompt_of([1] * 40, max_tokens=TOKENS)
 
 
-def prompt_of(token_ids: list[int], max_tokens: int = TOKENS) -> Prompt:
-    greedy = Sampling(seed=0, temperature=0.0)
-    return Prompt(tuple(token_ids), (), (), greedy, max_tokens, (), stop_token_ids=())
-
-
-def service_of(model: ServableModel, num_pages: int) -> ModelService:
-    store: HostStore = PrefixStore(1 << 24)
-    capacity = Capacity(num_pages, num_slots=8, grid_tokens=48, encoder_bytes=1, page_tokens=16)
-    return make_service(model, 1033, CPU, capacity, store, "model")
-
-
-def status_of(service: ModelService) -> ModelStatus:
-    return service.status(ModelCounts().status("m"))
-
-
-def used_bytes(service: ModelService) -> dict[str, int]:
-    return {part.name: part.num_bytes for part in status_of(service).used}
-
-
-def run(service: ModelService) -> None:
-    for _ in range(1000):
-        if not service.has_work:
-            return
-        service.step(0.0)
-    raise AssertionError("the service never came to an end")
+def used_bytes(asked: Asked) -> dict[str, int]:
+    return {part.name: part.num_bytes for part in asked.status.used}
 
 
 def test_what_a_sequence_holds_is_in_use_until_it_ends(golden_model: ServableModel) -> None:
-    service = service_of(golden_model, num_pages=80)
+    asked = opened(golden_model)
     for name in ("a", "b"):
-        service.add(Wanted(name, 0), prompt_of([1] * 40), now_s=0.0)
-    before = status_of(service)
+        asked.add(name, TEXT)
+    before = asked.status
     assert (before.num_running, before.num_waiting, before.num_used_pages) == (0, 2, 0)
 
-    service.step(0.0)
-    status, during = status_of(service), used_bytes(service)
+    asked.step()
+    status, during = asked.status, used_bytes(asked)
     assert (status.num_running, status.num_waiting, status.num_used_pages) == (2, 0, 6)
     assert status.num_pages == 80
     shape, dtype = golden_model.shape.memory, golden_model.dtype
     assert during[KEYS_AND_VALUES] == 6 * 16 * shape.token_bytes(dtype)
     assert during[RECURRENT_STATES] == 2 * shape.state_bytes(dtype)
 
-    run(service)
-    status, after = status_of(service), used_bytes(service)
+    asked.run()
+    status, after = asked.status, used_bytes(asked)
     assert (status.num_running, status.num_used_pages) == (0, 0)
     assert (after[KEYS_AND_VALUES], after[RECURRENT_STATES]) == (0, 0)
-    assert service.counts.num_preemptions == 0
+    assert asked.service.counts.num_preemptions == 0
 
 
 def test_what_is_remembered_of_a_prompt_stays_in_use(dense_model: ServableModel) -> None:
-    service = service_of(dense_model, num_pages=80)
-    assert used_bytes(service)[REMEMBERED_PREFIXES] == 0
-    prompt = replace(prompt_of([1] * 100), boundaries=(60,))
-    service.add(Wanted("a", 0), prompt, now_s=0.0)
-    run(service)
-    assert used_bytes(service)[REMEMBERED_PREFIXES] > 0
+    asked = opened(dense_model)
+    assert used_bytes(asked)[REMEMBERED_PREFIXES] == 0
+    asked.ask(prompt_of([1] * 100, boundaries=(60,)))
+    assert used_bytes(asked)[REMEMBERED_PREFIXES] > 0
 
 
 def test_each_time_that_a_sequence_gives_way_is_counted(golden_model: ServableModel) -> None:
     # Room for one whole answer and the other's prompt.
-    service = service_of(golden_model, num_pages=10)
+    asked = opened(golden_model, replace(ROOMY, num_pages=10))
     for n in range(2):
-        prompt = prompt_of([n + 1] * 40, max_tokens=60)
-        service.add(Wanted(str(n), 0), prompt, now_s=0.0)
-    run(service)
-    assert service.counts.num_preemptions > 0
+        asked.add(str(n), prompt_of([n + 1] * 40, max_tokens=60))
+    asked.run()
+    assert asked.service.counts.num_preemptions > 0
 
 
 class Watched:
     """A device loop that loads a model, answers once and unloads it, and its statuses meanwhile."""
 
     def __init__(self, model_dir: Path, prompt: Prompt | None = None) -> None:
-        self._prompt = prompt or prompt_of([1] * 40)
+        self._prompt = prompt or TEXT
         self.statuses: list[ModelStatus] = []
         self.budget: dict[str, int] = {}
         self._loop = DeviceLoop(CPU, None, Wishes(), self._hear)
@@ -146,8 +118,8 @@ def test_every_block_of_a_picture_that_is_encoded_counts_as_progress(
     image_id = golden_model.shape.image_token_id
     assert image_id is not None
     picture = PreparedImage(bytes(32), (1, 4, 4), memoryview(bytes(64 * 64 * 3)))
-    shown = replace(prompt_of([1, image_id, image_id, image_id, image_id]), images=(picture,))
-    without = Watched(golden / "qwen3_5", prompt_of([1] * 5))
+    shown = msgspec.structs.replace(TEXT, token_ids=(1, *[image_id] * 4), images=(picture,))
+    without = Watched(golden / "qwen3_5", msgspec.structs.replace(TEXT, token_ids=(1,) * 5))
 
     num_blocks = len([*golden_model.slow_parts])
     assert num_blocks > 1

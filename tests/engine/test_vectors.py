@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,22 +12,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import ContextLengthExceeded
-from cortex.engine.events import DeviceEvent, NewToken
-from cortex.engine.messages import GenerateFailed, Pooled, Waiting, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.pooling import PooledStates, float32_bytes
-from cortex.engine.recall import HostStore
-from cortex.engine.service import ModelService
-from cortex.engine.serving import Capacity, make_service
+from cortex.engine.serving import Capacity
 from cortex.engine.types import Pooling, Prompt, Sampling
 from cortex.engine.weights import read_tensors
+from tests.engine.asking import ROOMY, opened, prompt_of
 
-CPU = torch.device("cpu")
-TOKENIZER_SIZE = 1033
 HIDDEN = 64
-ROOMY = Capacity(num_pages=80, num_slots=8, grid_tokens=48, encoder_bytes=1 << 20, page_tokens=16)
 LAST = Pooling("last", True, HIDDEN)
 # The golden folders' tolerance for hidden states in float32.
 TOLERANCE = 2e-4
@@ -38,70 +31,9 @@ def vector_of(token_ids: list[int], pooling: Pooling = LAST) -> Prompt:
     return Prompt(tuple(token_ids), (), (), Sampling(0), 0, (), (), pooling=pooling)
 
 
-def answer_of(token_ids: list[int], max_tokens: int) -> Prompt:
-    return Prompt(tuple(token_ids), (), (), Sampling(0, 0.0), max_tokens, (), ())
-
-
-@dataclass
-class Asked:
-    """Requests to a service, and what came of them."""
-
-    service: ModelService
-    vectors: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    answers: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-    failures: dict[str, GenerateFailed] = field(default_factory=dict[str, GenerateFailed])
-    num_cached: dict[str, int] = field(default_factory=dict[str, int])
-    begun: set[str] = field(default_factory=set[str])
-    gave_way: set[str] = field(default_factory=set[str])
-
-    def add(self, name: str, prompt: Prompt) -> None:
-        self.service.add(Wanted(name, 0), prompt, now_s=0.0)
-
-    def cancel(self, name: str) -> None:
-        self.take(self.service.cancel(name, 0))
-
-    def take(self, events: list[DeviceEvent]) -> None:
-        for event in events:
-            match event:
-                case Pooled():
-                    assert event.request_id not in self.vectors
-                    self.vectors[event.request_id] = event.vector
-                case NewToken():
-                    if event.token_id is not None:
-                        self.answers.setdefault(event.request_id, []).append(event.token_id)
-                    if event.finish is not None:
-                        self.num_cached[event.request_id] = event.num_cached
-                case Waiting():
-                    if event.stage.name == "prefill":
-                        self.begun.add(event.request_id)
-                    elif event.request_id in self.begun:
-                        self.gave_way.add(event.request_id)
-                case GenerateFailed():
-                    self.failures[event.request_id] = event
-                case _:
-                    pass
-
-    def step(self) -> None:
-        self.take(self.service.step(now_s=0.0))
-
-    def run(self) -> None:
-        for _ in range(10_000):
-            if not self.service.has_work:
-                return
-            self.step()
-        raise AssertionError("the service never came to an end")
-
-
-def served(model: ServableModel, capacity: Capacity = ROOMY, store_bytes: int = 1 << 24) -> Asked:
-    store: HostStore = PrefixStore(store_bytes)
-    return Asked(make_service(model, TOKENIZER_SIZE, CPU, capacity, store, "model"))
-
-
-def alone(model: ServableModel, prompt: Prompt, capacity: Capacity = ROOMY) -> Asked:
-    asked = served(model, capacity)
-    asked.add("alone", prompt)
-    asked.run()
-    return asked
+def alone(model: ServableModel, prompt: Prompt, capacity: Capacity = ROOMY) -> bytes:
+    asked = opened(model, capacity)
+    return asked.vectors[asked.ask(prompt)]
 
 
 def values(data: bytes) -> torch.Tensor:
@@ -117,7 +49,7 @@ def test_vectors_are_the_references_states_pooled(
     folder = golden / ("qwen3_5" if model_name == "golden_model" else "qwen3")
     expected = read_tensors(folder / "expected" / "text_short.safetensors")
     states = expected["hidden.final_norm"]  # [tokens, hidden]
-    asked = served(model, replace(ROOMY, grid_tokens=grid_tokens))
+    asked = opened(model, replace(ROOMY, grid_tokens=grid_tokens))
     token_ids = [int(i) for i in expected["input_ids"]]
     size = states.shape[1]
     asked.add("last", vector_of(token_ids, Pooling("last", False, size)))
@@ -147,8 +79,8 @@ def test_a_vector_is_read_from_its_first_token_and_leaves_nothing_behind(
     mean = msgspec.structs.replace(
         vector_of(token_ids, Pooling("mean", True, HIDDEN)), boundaries=(40, 90)
     )
-    chat = msgspec.structs.replace(answer_of(token_ids, 2), boundaries=(40, 90))
-    asked = served(model)
+    chat = prompt_of(token_ids, max_tokens=2, boundaries=(40, 90))
+    asked = opened(model)
     for name, prompt in (("v1", mean), ("c1", chat), ("c2", chat), ("v2", mean)):
         asked.add(name, prompt)
         asked.run()
@@ -165,9 +97,9 @@ def test_a_vector_that_gives_way_in_the_middle_of_its_prompt_stays_the_same(
     capacity = replace(ROOMY, num_pages=10, grid_tokens=2, step_tokens=2)
     pooling = Pooling("last" if mode == "last" else "mean", True, HIDDEN)
     prompt = vector_of(list(range(1, 111)), pooling)
-    asked = served(golden_model, capacity, store_bytes)
-    asked.add("hog", answer_of(list(range(1, 111)), 1))
-    asked.add("answer", answer_of([1], 140))
+    asked = opened(golden_model, capacity, store_bytes)
+    asked.add("hog", prompt_of(range(1, 111), max_tokens=1))
+    asked.add("answer", prompt_of([1], max_tokens=140))
     for _ in range(2):
         asked.step()
     asked.cancel("hog")
@@ -175,8 +107,9 @@ def test_a_vector_that_gives_way_in_the_middle_of_its_prompt_stays_the_same(
 
     asked.run()
 
-    assert "vector" in asked.gave_way
-    assert asked.vectors["vector"] == alone(golden_model, prompt, capacity).vectors["alone"]
+    stages = [e.stage.name for e in asked.waiting() if e.request_id == "vector"]
+    assert set(stages[stages.index("prefill") :]) != {"prefill"}
+    assert asked.vectors["vector"] == alone(golden_model, prompt, capacity)
 
 
 def test_a_prompt_that_fills_memory_to_the_last_token_has_a_vector(
@@ -184,9 +117,9 @@ def test_a_prompt_that_fills_memory_to_the_last_token_has_a_vector(
 ) -> None:
     small = replace(ROOMY, num_pages=2)
 
-    assert alone(golden_model, vector_of([3] * 32), small).vectors
+    assert alone(golden_model, vector_of([3] * 32), small)
     with pytest.raises(ContextLengthExceeded, match="33 tokens > 32 maximum"):
-        served(golden_model, small).add("long", vector_of([3] * 33))
+        opened(golden_model, small).add("long", vector_of([3] * 33))
 
 
 def test_a_vector_without_numbers_is_an_error(
@@ -197,10 +130,13 @@ def test_a_vector_without_numbers_is_an_error(
 
     monkeypatch.setattr(PooledStates, "vector", spoilt)
 
-    asked = alone(golden_model, vector_of([1, 2, 3]))
+    asked = opened(golden_model)
+    asked.may_fail = True
+    asked.add("spoilt", vector_of([1, 2, 3]))
+    asked.run()
 
     assert not asked.vectors
-    assert asked.failures["alone"].error.code == "engine_failed"
+    assert asked.ends == {"spoilt": "engine_failed"}
 
 
 def test_the_direction_of_nothing_is_nothing() -> None:
@@ -260,13 +196,15 @@ def test_strangers_cancellations_and_memory_change_no_bit_of_a_vector(
     store_bytes: int,
 ) -> None:
     model: ServableModel = request.getfixturevalue(model_name)
-    asked = served(model, replace(ROOMY, num_pages=num_pages, num_slots=num_slots), store_bytes)
+    asked = opened(model, replace(ROOMY, num_pages=num_pages, num_slots=num_slots), store_bytes)
     prompts: dict[str, Prompt] = {}
     left: set[str] = set()
     for n, (kind, token_ids, _, _) in enumerate(requests):
         pooling = Pooling("last" if kind == "last" else "mean", True, 48)
         is_answer = kind == "answer"
-        prompts[str(n)] = answer_of(token_ids, 40) if is_answer else vector_of(token_ids, pooling)
+        prompts[str(n)] = (
+            prompt_of(token_ids, max_tokens=40) if is_answer else vector_of(token_ids, pooling)
+        )
     for step in range(21):
         for n, (*_, arrives, leaves) in enumerate(requests):
             if arrives == step:
@@ -277,9 +215,8 @@ def test_strangers_cancellations_and_memory_change_no_bit_of_a_vector(
         asked.step()
     asked.run()
 
-    assert not asked.failures
     for name, prompt in prompts.items():
         if prompt.pooling is None:
             continue
         if name in asked.vectors or name not in left:
-            assert asked.vectors[name] == alone(model, prompt).vectors["alone"]
+            assert asked.vectors[name] == alone(model, prompt)

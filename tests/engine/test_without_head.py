@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,18 +15,16 @@ from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import ModelInvalid, ModelNotSupported
 from cortex.engine.estimating import estimate
 from cortex.engine.memory import Share
-from cortex.engine.messages import Pooled, Wanted
 from cortex.engine.models.registry import load_model
 from cortex.engine.recall import HostStore
-from cortex.engine.service import ModelService
 from cortex.engine.serving import load_service
-from cortex.engine.types import Pooling, Prompt, Sampling
+from cortex.engine.types import Pooling, Prompt
 from cortex.engine.weights import read_tensors
 from cortex.engine.wishes import KernelsWish, ModeWish, Wishes
+from tests.engine.asking import CPU, Asked, prompt_of
 
-CPU = torch.device("cpu")
 SHARE = Share(512 << 20)
-TEXT = Prompt((5, 6, 7), (), (), Sampling(0, 0.0), 4, (), ())
+TEXT = prompt_of([5, 6, 7])
 VECTOR = msgspec.structs.replace(TEXT, max_tokens=0, pooling=Pooling("last", True, 64))
 
 
@@ -49,42 +46,36 @@ def bare(whole: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def served(folder: Path, wishes: Wishes | None = None) -> ModelService:
+def served(folder: Path, wishes: Wishes | None = None) -> Asked:
     store: HostStore = PrefixStore(0)
-    return load_service(folder, CPU, store, SHARE, wishes or Wishes()).service
+    return Asked(load_service(folder, CPU, store, SHARE, wishes or Wishes()).service)
 
 
-def vectors(service: ModelService) -> Iterator[bytes]:
-    service.add(Wanted("v", 0), VECTOR, now_s=0.0)
-    while service.has_work:
-        for event in service.step(now_s=0.0):
-            if isinstance(event, Pooled):
-                yield event.vector
+def vector(asked: Asked) -> bytes:
+    return asked.vectors[asked.ask(VECTOR)]
 
 
 @pytest.mark.parametrize("kernels", ["auto", "torch"])
 def test_its_vectors_are_those_of_the_whole(whole: Path, bare: Path, kernels: KernelsWish) -> None:
     wishes = Wishes("exact", kernels=kernels)
 
-    [vector] = vectors(served(bare, wishes))
-
-    assert [vector] == list(vectors(served(whole, wishes)))
+    assert vector(served(bare, wishes)) == vector(served(whole, wishes))
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "prompt",
     [TEXT, msgspec.structs.replace(TEXT, max_tokens=0, echo="abc", top_logprobs=1)],
     ids=["answer", "scores"],
 )
-def test_text_is_refused_with_what_is_lacking_and_vectors_go_on(bare: Path, asked: Prompt) -> None:
-    service = served(bare)
+def test_text_is_refused_with_what_is_lacking_and_vectors_go_on(bare: Path, prompt: Prompt) -> None:
+    asked = served(bare)
 
     with pytest.raises(ModelNotSupported) as caught:
-        service.add(Wanted("t", 0), asked, now_s=0.0)
+        asked.add("text", prompt)
 
     assert caught.value.message.startswith("this model writes no text: its files hold no")
     assert "/v1/embeddings" in caught.value.hint
-    assert list(vectors(service))
+    assert vector(asked)
 
 
 @pytest.mark.parametrize(

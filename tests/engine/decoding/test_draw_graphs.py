@@ -11,20 +11,17 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from cortex.engine.cache.store import PrefixStore
 from cortex.engine.decoding.draw_graphs import DrawGraphs
 from cortex.engine.decoding.graphs import Capture, Replayable
-from cortex.engine.events import NewToken
 from cortex.engine.guiding import Guiding
-from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.sampler import DrawUsual, SamplingRow, choose_tokens
 from cortex.engine.sampling.wishes import DrawTokens
-from cortex.engine.serving import Capacity, make_service
+from cortex.engine.serving import Capacity
 from cortex.engine.tokenizer import Tokenizer
-from cortex.engine.types import Prompt, Sampling
+from cortex.engine.types import Sampling
+from tests.engine.asking import CPU, opened, prompt_of
 
-CPU = torch.device("cpu")
 VOCAB = 330
 NOTHING = torch.tensor([], dtype=torch.long)
 GREEDY = Sampling(0, temperature=0.0)
@@ -49,7 +46,7 @@ def never(logits: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tensor:
     raise AssertionError("there are graphs for these")
 
 
-def opened(draw_tokens: DrawTokens, capture: Capture, draw_usual: DrawUsual = never) -> DrawGraphs:
+def graphs(draw_tokens: DrawTokens, capture: Capture, draw_usual: DrawUsual = never) -> DrawGraphs:
     return DrawGraphs(draw_usual, draw_tokens, capture, VOCAB, 17, CPU)
 
 
@@ -98,7 +95,7 @@ def test_graphs_draw_what_torch_draws_under_masks_that_change(
     draw_tokens: DrawTokens, capture: Capture, num_rows: int
 ) -> None:
     counted = Counted(capture)
-    draw = opened(draw_tokens, counted)
+    draw = graphs(draw_tokens, counted)
 
     for logits, rows in batches(num_rows):
         assert draw(logits, rows).tolist() == by_torch(logits, rows).tolist()
@@ -117,24 +114,20 @@ def test_an_answer_with_a_grammar_obeys_and_others_go_ahead_when_it_has_ended(
 ) -> None:
     tokenizer = Tokenizer(golden / "qwen3_5" / "tokenizer.json")
     form = 'start: %json {"type": "integer", "minimum": 1000, "maximum": 99999}\n'
-    prompt = Prompt((5, 9, 30), (), (), Sampling(seed=3), 24, (), stop_token_ids=(1000,))
+    prompt = prompt_of((5, 9, 30), sampling=Sampling(seed=3), max_tokens=24, stop_token_ids=(1000,))
     capacity = Capacity(num_pages=20, num_slots=4, grid_tokens=48, encoder_bytes=1, page_tokens=16)
     counted = Counted(capture)
     answers: list[dict[str, list[int]]] = []
     for held in (None, counted):
-        service = make_service(
-            model, 1033, CPU, capacity, PrefixStore(1 << 20), "model", guiding=Guiding(tokenizer),
+        asked = opened(
+            model, capacity, guiding=Guiding(tokenizer),
             draw_usual=never if held else None, draw_tokens=draw_tokens if held else None,
             capture=held, arrive=arrivals if held else None,
         )  # fmt: skip
-        told: dict[str, list[int]] = {"free": [], "held": []}
-        service.add(Wanted("free", 0), prompt, now_s=0.0)
-        service.add(Wanted("held", 0), replace(prompt, grammar=form), now_s=0.0)
-        while service.has_work:
-            for event in service.step(now_s=0.0):
-                if isinstance(event, NewToken) and event.token_id is not None:
-                    told[event.request_id].append(event.token_id)
-        answers.append(told)
+        asked.add("free", prompt)
+        asked.add("held", replace(prompt, grammar=form))
+        asked.run()
+        answers.append(asked.answers)
 
     assert answers[0] == answers[1]
     assert 1000 <= int(tokenizer.decode(answers[1]["held"])) <= 99999
@@ -143,7 +136,7 @@ def test_an_answer_with_a_grammar_obeys_and_others_go_ahead_when_it_has_ended(
 
 
 def test_a_row_that_may_be_nothing_gets_nothing(draw_tokens: DrawTokens, capture: Capture) -> None:
-    draw = opened(draw_tokens, capture)
+    draw = graphs(draw_tokens, capture)
     none_allowed = torch.zeros(-(-VOCAB // 32), dtype=torch.int32)
     rows = [SamplingRow(GREEDY, 4, mask=none_allowed), SamplingRow(GREEDY, 4)]
 
@@ -156,7 +149,7 @@ def test_more_rows_than_graphs_take_are_drawn_launch_by_launch(
     draw_tokens: DrawTokens, capture: Capture
 ) -> None:
     counted = Counted(capture)
-    draw = opened(draw_tokens, counted, by_torch)
+    draw = graphs(draw_tokens, counted, by_torch)
 
     for logits, rows in batches(17):
         assert draw(logits, rows).tolist() == by_torch(logits, rows).tolist()
@@ -187,7 +180,7 @@ class Broken:
 def test_graphs_that_fail_are_told_of_once_and_change_no_token(
     draw_tokens: DrawTokens, caplog: pytest.LogCaptureFixture, raises: bool, told: str
 ) -> None:
-    draw = opened(draw_tokens, Broken(raises=raises), by_torch)
+    draw = graphs(draw_tokens, Broken(raises=raises), by_torch)
 
     with caplog.at_level(logging.WARNING):
         for logits, rows in batches(3):

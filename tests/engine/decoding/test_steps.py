@@ -6,38 +6,30 @@ import logging
 from array import array
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
 from cortex.engine.attention.tables import StepSlots
-from cortex.engine.cache.store import PrefixStore
 from cortex.engine.decoding.graphs import Capture, Replayable
 from cortex.engine.decoding.inputs import Staging, StepInputs
 from cortex.engine.decoding.keys import StepKey
 from cortex.engine.decoding.step import DecodeStep
-from cortex.engine.events import NewToken
 from cortex.engine.kernels.gpu.drawing import draw_tokens as draw_by_triton
 from cortex.engine.kernels.gpu.operations import TritonOperations
 from cortex.engine.layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
 from cortex.engine.layers.operations import PLAIN, Operations, use_operations
-from cortex.engine.messages import GenerateFailed, Wanted
 from cortex.engine.models.base import ServableModel
-from cortex.engine.recall import HostStore
 from cortex.engine.sampling.wishes import DrawTokens
-from cortex.engine.service import ModelService
-from cortex.engine.serving import Capacity, make_service
 from cortex.engine.speculation.paying import Choice, Offer, Prices
 from cortex.engine.types import Prompt, Sampling
+from tests.engine import asking
+from tests.engine.asking import Asked
 
-CPU = torch.device("cpu")
-CAPACITY = Capacity(
-    num_pages=40, num_slots=6, grid_tokens=48, encoder_bytes=1 << 20, page_tokens=16
-)
+CAPACITY = replace(asking.ROOMY, num_pages=40, num_slots=6)
 GREEDY = Sampling(seed=0, temperature=0.0)
 # When each begins, in steps; how it is drawn; how long its answer is, and what else it asks.
 REQUESTS: tuple[tuple[int, Sampling, int, dict[str, Any]], ...] = (
@@ -50,53 +42,27 @@ REQUESTS: tuple[tuple[int, Sampling, int, dict[str, Any]], ...] = (
 )
 
 
-@dataclass
-class Told:
-    """Requests to a service, and what came of them."""
-
-    service: ModelService
-    answers: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-    ends: dict[str, str] = field(default_factory=dict[str, str])
-
-    def add(self, name: str, prompt: Prompt) -> None:
-        self.answers[name] = []
-        self.service.add(Wanted(name, 0), prompt, now_s=0.0)
-
-    def step(self) -> None:
-        for event in self.service.step(now_s=0.0):
-            if isinstance(event, NewToken):
-                if event.token_id is not None:
-                    self.answers[event.request_id].append(event.token_id)
-                if event.finish is not None:
-                    self.ends[event.request_id] = event.finish
-            elif isinstance(event, GenerateFailed):
-                self.ends[event.request_id] = event.error.message
-
-
 def opened(
     model: ServableModel,
     draw_tokens: DrawTokens | None = None,
     capture: Capture | None = None,
     *,
     asks_head: bool = False,
-) -> Told:
+) -> Asked:
     """Without `draw_tokens` the runner decodes, and torch draws."""
-    store: HostStore = PrefixStore(1 << 20)
-    service = make_service(
-        model, 1033, CPU, CAPACITY, store, "model",
+    return asking.opened(
+        model, CAPACITY, 1 << 20,
         is_exact=False, draw_tokens=draw_tokens, capture=capture,
         asks_head=asks_head, choose_guesses=NowAndThen(),
     )  # fmt: skip
-    return Told(service)
 
 
 def prompt_of(number: int, sampling: Sampling, max_tokens: int, **more: Any) -> Prompt:
     token_ids = tuple(3 + (number * 37 + at * 11) % 900 for at in range(3 + number))
-    prompt = Prompt(token_ids, (), (), sampling, max_tokens, (), stop_token_ids=())
-    return msgspec.structs.replace(prompt, **more)
+    return asking.prompt_of(token_ids, sampling=sampling, max_tokens=max_tokens, **more)
 
 
-def run(told: Told) -> Told:
+def run(told: Asked) -> Asked:
     """Requests come one after the other, and leave."""
     for number_of_step in range(40):
         for number, (begins, sampling, max_tokens, more) in enumerate(REQUESTS):
@@ -388,8 +354,7 @@ def test_so_do_graphs_of_tritons_kernels(
                 told = opened(model, draw, held)
                 for number, sampling in enumerate(asked):
                     told.add(str(number), prompt_of(number, sampling, 4))
-                while told.service.has_work:
-                    told.step()
+                told.run()
                 answers.append(told.answers)
                 if held is not None:
                     assert told.service.counts.num_replayed == 1

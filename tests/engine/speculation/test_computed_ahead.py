@@ -18,14 +18,11 @@ from cortex.engine.cache.drafted import DraftedMemory
 from cortex.engine.cache.place import Place
 from cortex.engine.cache.pools import PooledMemory, Pools
 from cortex.engine.cache.store import PrefixStore
-from cortex.engine.events import DeviceEvent, NewToken
 from cortex.engine.memory import Share
-from cortex.engine.messages import GenerateFailed, Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.models.registry import load_model
 from cortex.engine.recall import HostStore
-from cortex.engine.service import ModelService
-from cortex.engine.serving import Capacity, load_service, make_service
+from cortex.engine.serving import Capacity, load_service
 from cortex.engine.speculation.guesses import Drafter
 from cortex.engine.speculation.lookup import PromptLookup
 from cortex.engine.speculation.paying import Choice, Offer, Prices
@@ -33,10 +30,9 @@ from cortex.engine.speculation.speculator import Speculator
 from cortex.engine.types import Prompt, Sampling, TokenScores
 from cortex.engine.weights import read_tensors
 from cortex.engine.wishes import KernelsWish, SpeculationWish, Wishes
+from tests.engine import asking
+from tests.engine.asking import CPU, ROOMY, TOKENIZER_SIZE, Asked
 
-CPU = torch.device("cpu")
-TOKENIZER_SIZE = 1033
-ROOMY = Capacity(num_pages=80, num_slots=8, grid_tokens=48, encoder_bytes=1 << 20, page_tokens=16)
 TURN = 7  # the token that begins a turn in these prompts
 
 _GOLDEN = Path(__file__).parents[2] / "golden"
@@ -139,42 +135,6 @@ def all_of_them(offers: list[Offer], prices: Prices, most: int) -> list[Choice]:
     return choices
 
 
-@dataclass
-class Asked:
-    """Requests to a service, and what came of them: tokens with their scores, and how it ended."""
-
-    service: ModelService
-    answers: dict[str, list[tuple[int, TokenScores | None]]] = field(
-        default_factory=dict[str, list[tuple[int, TokenScores | None]]]
-    )
-    ends: dict[str, str | None] = field(default_factory=dict[str, str | None])
-
-    def add(self, name: str, prompt: Prompt, resume: tuple[int, ...] = ()) -> None:
-        self.answers[name] = []
-        self.service.add(Wanted(name, 0, resume), prompt, now_s=0.0)
-
-    def take(self, events: list[DeviceEvent]) -> None:
-        for event in events:
-            assert not isinstance(event, GenerateFailed), event.error
-            if isinstance(event, NewToken):
-                assert event.request_id not in self.ends
-                if event.token_id is not None:
-                    self.answers[event.request_id].append((event.token_id, event.scores))
-                if event.finish is not None:
-                    self.ends[event.request_id] = event.finish
-
-    def run(self) -> int:
-        """The steps it took."""
-        for number in range(10_000):
-            if not self.service.has_work:
-                return number
-            self.take(self.service.step(now_s=0.0))
-        raise AssertionError("the service never came to an end")
-
-    def tokens(self, name: str) -> list[int]:
-        return [token_id for token_id, _ in self.answers[name]]
-
-
 def served(
     model: ServableModel,
     make_drafter: Callable[[], Drafter] | None,
@@ -184,22 +144,17 @@ def served(
     asks_head: bool = False,
     is_exact: bool = True,
 ) -> Asked:
-    store: HostStore = PrefixStore(store_bytes)
-    return Asked(
-        make_service(
-            model, TOKENIZER_SIZE, CPU, capacity, store, "model",
-            is_exact=is_exact,
-            make_drafter=make_drafter, asks_head=asks_head, choose_guesses=all_of_them,
-        )
+    return asking.opened(
+        model, capacity, store_bytes,
+        is_exact=is_exact,
+        make_drafter=make_drafter, asks_head=asks_head, choose_guesses=all_of_them,
     )  # fmt: skip
 
 
 def prompt_of(token_ids: list[int], **changes: Any) -> Prompt:
     # Behind the token that shows it, as of real chats: prompts that begin alike are cut alike.
     starts = tuple(i for i, token_id in enumerate(token_ids[:-1], start=1) if token_id == TURN)
-    greedy = Sampling(seed=0, temperature=0.0)
-    prompt = Prompt(tuple(token_ids), starts, (), greedy, 16, (), stop_token_ids=())
-    return msgspec.structs.replace(prompt, **changes)
+    return asking.prompt_of(token_ids, boundaries=starts, **changes)
 
 
 def alone(model: ServableModel, prompt: Prompt) -> Asked:
@@ -209,8 +164,13 @@ def alone(model: ServableModel, prompt: Prompt) -> Asked:
     return asked
 
 
+def scored(asked: Asked, name: str) -> list[tuple[int, TokenScores | None]]:
+    """The tokens of an answer with their scores."""
+    return [(e.token_id, e.scores) for e in asked.told(name) if e.token_id is not None]
+
+
 def told(model: ServableModel, prompt: Prompt, wrong_every: int = 1 << 30) -> Told:
-    whole = [*prompt.token_ids, *alone(model, prompt).tokens("alone")]
+    whole = [*prompt.token_ids, *alone(model, prompt).answers["alone"]]
     return Told([whole], wrong_every)
 
 
@@ -286,7 +246,7 @@ def test_drafts_that_are_right_save_steps(model: ServableModel) -> None:
     # Eight rows a step, but for the prompt's, three that are measured, and the ends of pages.
     num_steps = asked.run()
     assert num_steps <= 9
-    assert asked.answers["one"] == plain.answers["alone"]
+    assert scored(asked, "one") == scored(plain, "alone")
     counts = asked.service.counts
     assert (counts.num_drafted, counts.num_accepted) == (40 - num_steps, 40 - num_steps)
     assert counts.num_foreseen == 0
@@ -295,7 +255,7 @@ def test_drafts_that_are_right_save_steps(model: ServableModel) -> None:
 def test_steps_that_draw_nothing_tell_nothing_of_what_a_step_takes(
     model: ServableModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = served(model, None).service
+    asked = served(model, None)
     learned: list[int] = []
 
     def learn(self: Speculator, num_answers: int, num_drafted: int, seconds: float) -> None:
@@ -303,64 +263,60 @@ def test_steps_that_draw_nothing_tell_nothing_of_what_a_step_takes(
 
     monkeypatch.setattr(Speculator, "learn", learn)
     prompt = prompt_of(list(range(20, 60)), max_tokens=8)
-    service.add(Wanted("one", 0, (5, 6, 7, 8)), prompt, now_s=0.0)
-    num_steps = 0
-    while service.has_work:
-        service.step(now_s=0.0)
-        num_steps += 1
-    assert num_steps > 4
+    asked.add("one", prompt, resume=(5, 6, 7, 8))
+    assert asked.run() > 4
     # The last of what an earlier attempt left is the first that a token is drawn behind.
     assert learned == [1] * 4
 
 
 def test_a_stop_token_in_a_draft_ends_the_answer_before_it(model: ServableModel) -> None:
     prompt = prompt_of(list(range(20, 60)), max_tokens=40)
-    whole = alone(model, prompt).tokens("alone")
+    whole = alone(model, prompt).answers["alone"]
     drafter = told(model, prompt)
     stop = whole[9]
     asked = served(model, lambda: drafter)
     asked.add("one", msgspec.structs.replace(prompt, stop_token_ids=(stop,)))
     asked.run()
-    assert (asked.tokens("one"), asked.ends["one"]) == (whole[: whole.index(stop)], "stop")
+    assert (asked.answers["one"], asked.ends["one"]) == (whole[: whole.index(stop)], "stop")
 
 
 def test_an_answer_ends_at_its_limit_inside_a_draft(model: ServableModel) -> None:
     prompt = prompt_of(list(range(20, 60)), max_tokens=40)
-    whole = alone(model, prompt).tokens("alone")
+    whole = alone(model, prompt).answers["alone"]
     drafter = told(model, prompt)
     asked = served(model, lambda: drafter)
     asked.add("one", msgspec.structs.replace(prompt, max_tokens=7))
     asked.run()
-    assert (asked.tokens("one"), asked.ends["one"]) == (whole[:7], "length")
+    assert (asked.answers["one"], asked.ends["one"]) == (whole[:7], "length")
 
 
 def test_a_cancelled_answer_leaves_drafts_behind_and_others_unharmed(
     model: ServableModel,
 ) -> None:
     prompts = {str(n): prompt_of(list(range(20 + n, 60)), max_tokens=40) for n in range(2)}
-    wholes = {n: alone(model, p).tokens("alone") for n, p in prompts.items()}
+    wholes = {n: alone(model, p).answers["alone"] for n, p in prompts.items()}
     known = [[*p.token_ids, *wholes[n]] for n, p in prompts.items()]
     asked = served(model, lambda: Told(known, 5))
     for n, prompt in prompts.items():
         asked.add(n, prompt)
     for _ in range(4):
-        asked.take(asked.service.step(0.0))
-    asked.take(asked.service.cancel("0", 0))
+        asked.step()
+    asked.cancel("0")
     asked.run()
-    got = asked.tokens("0")
+    got = asked.answers["0"]
     assert asked.ends["0"] == "cancelled" and got == wholes["0"][: len(got)]
-    assert asked.tokens("1") == wholes["1"]
+    assert asked.answers["1"] == wholes["1"]
 
 
 def test_an_answer_can_be_gone_on_with_from_any_token_of_a_draft(model: ServableModel) -> None:
     prompt = prompt_of(list(range(20, 60)), sampling=Sampling(seed=5, temperature=1.0))
-    whole = alone(model, prompt).tokens("alone")
+    whole = alone(model, prompt).answers["alone"]
     drafter = told(model, prompt, wrong_every=4)
     for done in range(1, 16, 3):
         asked = served(model, lambda: Told(drafter.wholes, 4))
         asked.add("rest", prompt, resume=tuple(whole[:done]))
         asked.run()
-        assert asked.tokens("rest") == whole[done:]
+        assert asked.answers["rest"] == whole[done:]
 
 
 _requests = st.lists(
@@ -415,7 +371,7 @@ def test_no_draft_memory_or_memories_change_an_answer(
         for n, (alike, own, wanted, asks, logprobs) in enumerate(requests)
     }
     plain = {name: alone(model, prompt) for name, prompt in prompts.items()}
-    known = [[*p.token_ids, *plain[name].tokens("alone")] for name, p in prompts.items()]
+    known = [[*p.token_ids, *plain[name].answers["alone"]] for name, p in prompts.items()]
 
     def make_drafter() -> Drafter:
         if isinstance(drafting, int):
@@ -431,7 +387,7 @@ def test_no_draft_memory_or_memories_change_an_answer(
             asked.add(name + again, prompt)
         asked.run()
         for name in prompts:
-            assert asked.answers[name + again] == plain[name].answers["alone"]
+            assert scored(asked, name + again) == scored(plain[name], "alone")
             assert asked.ends[name + again] == plain[name].ends["alone"]
 
 
@@ -446,14 +402,14 @@ def test_a_draft_head_is_right_now_and_then_and_changes_no_answer(
         )
         for n in range(3)
     }
-    plain = {n: alone(foreseeable, prompt).answers["alone"] for n, prompt in prompts.items()}
+    plain = {n: scored(alone(foreseeable, prompt), "alone") for n, prompt in prompts.items()}
     asked = served(foreseeable, None, replace(ROOMY, num_pages=16), asks_head=True)
     for again in ("", " again"):
         before = asked.service.counts.num_drafted, asked.service.counts.num_accepted
         for n, prompt in prompts.items():
             asked.add(n + again, prompt)
         asked.run()
-        assert {n: asked.answers[n + again] for n in prompts} == plain
+        assert {n: scored(asked, n + again) for n in prompts} == plain
         counts = asked.service.counts
         drafted, accepted = counts.num_drafted - before[0], counts.num_accepted - before[1]
         assert 0.1 * drafted < accepted < 0.9 * drafted
@@ -470,7 +426,7 @@ def test_fast_mode_asks_the_head_as_well(tmp_path: Path) -> None:
         name = str(turn)
         asked.add(name, prompt_of([t for n in range(turn) for t in (TURN, *range(20 + n, 50))]))
         asked.run()
-        assert len(asked.tokens(name)) == 16
+        assert len(asked.answers[name]) == 16
     assert asked.service.counts.num_accepted > 0
 
 
@@ -485,13 +441,13 @@ def test_weights_drawn_at_random_give_the_same_answers_too(
         )
         for n in range(3)
     }
-    plain = {n: alone(model, prompt).answers["alone"] for n, prompt in prompts.items()}
+    plain = {n: scored(alone(model, prompt), "alone") for n, prompt in prompts.items()}
     known = [[*p.token_ids, *(t for t, _ in plain[n])] for n, p in prompts.items()]
     asked = served(model, lambda: Told(known, 6), replace(ROOMY, num_pages=17))
     for n, prompt in prompts.items():
         asked.add(n, prompt)
     asked.run()
-    assert asked.answers == plain
+    assert {n: scored(asked, n) for n in prompts} == plain
     assert asked.service.counts.num_preemptions and asked.service.counts.num_accepted
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,11 +27,11 @@ from cortex.engine.speculation.head import HeadDrafts, Unread
 from cortex.engine.types import PreparedImage, Prompt, Sampling
 from cortex.engine.weights import read_tensors
 from cortex.engine.wishes import KernelsWish
+from tests.engine.asking import golden_case
 
 CPU = torch.device("cpu")
 PAGE_TOKENS = 16
 _FOLDER = Path(__file__).parents[2] / "golden" / "qwen3_5"
-GoldenCase = Callable[[str], tuple[list[int], tuple[PreparedImage, ...], list[int]]]
 _HEADS, _KV_HEADS, _HEAD_DIM, _ROTARY_DIM, _THETA, _EPS = 4, 2, 64, 16, 1e7, 1e-6
 # Of the eight turned pairs of a head: by which axis (time, height, width).
 _AXES = [0, 1, 2, 0, 1, 2, 0, 1]
@@ -307,9 +306,10 @@ def test_a_sequence_that_gave_way_goes_on_elsewhere_with_its_head(
 
 @torch.inference_mode()
 def test_answers_about_pictures_are_foreseen_where_their_positions_are(
-    model: ServableModel, weights: dict[str, torch.Tensor], golden_case: GoldenCase
+    model: ServableModel, weights: dict[str, torch.Tensor], golden: Path
 ) -> None:
-    token_ids, images, _ = golden_case("two_images")
+    prompt, _ = golden_case(golden, "two_images")
+    token_ids, images = list(prompt.token_ids), prompt.images
     line = Line(model, weights, prompt_of(token_ids, images))
     line.read_prompt()
     assert line.sequence.positions.delta != 0
