@@ -1,6 +1,6 @@
 """When the driver's tool is asked for a peer's GPUs: each question is a process of its own, and
-wakes a GPU that rests. Often while somebody needs the numbers, seldom else, and at once before
-anything is decided by numbers that are old.
+wakes a GPU that sleeps. Often while somebody needs the numbers, seldom else, not again while all
+GPUs sleep, and at once before anything is decided by numbers that are old.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from ..lasting_clock import lasting_s
 from .device import Devices
+from .gpu_sleep import are_asleep
 from .gpus import Gpu, ask_for_gpus, ask_for_holders
 
 logger = logging.getLogger(__name__)
@@ -48,12 +49,16 @@ class GpuLooks:
         is_in_use: Callable[[], bool],
         on_change: Callable[[], None],
         clock: Callable[[], float] = lasting_s,
+        are_asleep: Callable[[], bool] = are_asleep,
     ) -> None:
         self._devices = devices
         self._reserved_bytes = reserved_bytes
         self._is_in_use = is_in_use
         self._on_change = on_change
         self._clock = clock
+        self._are_asleep = are_asleep
+        # Whether they were when they were asked last: then that was seen since somebody used them.
+        self._were_asleep = False
         self._seen_s = clock()
         self._is_well = True
         self._num_onlookers = 0
@@ -95,14 +100,21 @@ class GpuLooks:
                 async with asyncio.timeout(_GPU_LOOK_S):
                     await self._wanted.wait()
             is_in_use = self._num_onlookers > 0 or self._is_in_use()
-            age_s, is_wanted = self._clock() - self._seen_s, self._wanted.is_set()
-            if is_wanted or is_due(age_s, is_well=self._is_well, is_in_use=is_in_use):
+            age_s = self._clock() - self._seen_s
+            is_due_now = is_due(age_s, is_well=self._is_well, is_in_use=is_in_use)
+            if self._wanted.is_set() or (is_due_now and not self._sleep_on(is_in_use)):
+                self._were_asleep = self._are_asleep()
                 is_news = await self._look()
                 self._seen_s = self._clock()
+                is_wanted = self._wanted.is_set()  # or has come to be, meanwhile
                 self._wanted.clear()
                 self._seen.set()
                 if is_news or is_wanted:
                     self._on_change()
+
+    def _sleep_on(self, is_in_use: bool) -> bool:
+        """Whether nobody needs the GPUs, and nobody can have since they were asked."""
+        return self._is_well and not is_in_use and self._were_asleep and self._are_asleep()
 
     async def _look(self) -> bool:
         """What was seen last of the memory holds while the driver's tool does not answer."""

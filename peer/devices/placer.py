@@ -190,8 +190,6 @@ class Placer:
         if need is None:
             self._mover.learn(model)
             return None
-        if self._must_look():
-            return None
         has_failed = self.homeless.has_failed(model)
         # Rather smaller than not at all, where others that live here would have to go for more.
         for comfort_tokens in (need.comfort_tokens, 0):
@@ -211,13 +209,16 @@ class Placer:
         return None
 
     def _begin_at_home(self, model: ModelInfo, wanted: Wanted, begin: Begin) -> float | None:
-        """Guests stay until nobody has used them for as long as the load takes."""
+        """Guests stay until nobody has used them for as long as the load takes. Only for a load
+        that would begin now are GPUs asked anew: room that has come to be free is told.
+        """
         reload_s = self._engines.reload_s(model)
         least_s = self.habits.rules.min_residency_s if reload_s is None else reload_s
         wait_s = max((least_s - victim.idle_s for victim in begin.fit.victims), default=0.0)
         if wait_s > 0:
             return wait_s
-        self._begin(model, Extent(), wanted, begin, "home")
+        if not self._must_look():
+            self._begin(model, Extent(), wanted, begin, "home")
         return None
 
     def renew_worn(self) -> None:
@@ -227,7 +228,7 @@ class Placer:
         for device in self.books if not self._queue else ():
             places, num_cycles = self._places.on(device.index), self._mover.num_cycles[device.index]
             is_idle = all(place.state == "ready" and not place.holders for place in places)
-            if not num_cycles or not is_idle or device.index in self._mover.renewing:
+            if not num_cycles or not is_idle or device.index in self._mover.ending:
                 continue
             is_due = num_cycles >= self.habits.rules.defrag_after_cycles
             if is_due or self._engines.is_worn(device.index, device.reserved_bytes):
@@ -245,7 +246,7 @@ class Placer:
             if self._engines.use(device.index) != "away" and not self._places.on(device.index)
         ]
         for device in self._idle_engines.due(empty, self._clock(), self.habits.engine_ttl_s):
-            if self._engines.use(device) == "idle" and device not in self._mover.renewing:
+            if self._engines.use(device) == "idle" and device not in self._mover.ending:
                 self._mover.rest(device)
 
     def _need_of(self, model: ModelInfo, extent: Extent, tickets: Sequence[Ticket]) -> Need | None:
@@ -293,7 +294,7 @@ class Placer:
             if any(self._losses.is_last_try(ticket.num_losses) for ticket in place.holders)
         }
         return (
-            self._mover.renewing
+            self._mover.ending
             | switching
             | lonely
             | {c.device for c in self._claims.values() if c.is_whole}

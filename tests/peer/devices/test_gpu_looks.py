@@ -48,14 +48,21 @@ class Driver:
         self.pid: int | None = 41
         self.free_bytes = 8 * GIB
         self.held: Mapping[int, int] | None = {41: GIB}
-        self.is_ill = self.is_in_use = False
+        self.is_ill = self.is_in_use = self.is_asleep = False
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.log: list[str] = []
         self.told: list[Mapping[int, int]] = []
         self.num_changes = 0
         slot = SimpleNamespace(slot=self)
         devices: Any = SimpleNamespace(engines=[slot], look_at_gpus=self.look_at_gpus)
         self.looks = GpuLooks(
-            cast(Devices, devices), lambda: [0], lambda: self.is_in_use, self.change, self.timer
+            cast(Devices, devices),
+            lambda: [0],
+            lambda: self.is_in_use,
+            self.change,
+            self.timer,
+            lambda: self.is_asleep,
         )
 
     def change(self) -> None:
@@ -69,6 +76,7 @@ class Driver:
 
     async def ask_for_gpus(self) -> tuple[Gpu, ...] | None:
         self.log.append("gpus")
+        await self.may_answer.wait()
         return None if self.is_ill else (Gpu(0, "RTX", 24 * GIB, self.free_bytes, "580"),)
 
     async def ask_for_holders(self) -> Mapping[int, int] | None:
@@ -150,6 +158,41 @@ async def test_what_is_too_old_to_decide_by_is_seen_anew_at_once_and_told(
         assert not driver.looks.must_look(), "who waited for a tool that is ill would wait for ever"
 
 
+async def test_who_asks_while_the_tool_is_asked_anyway_is_told_as_well(driver: Driver):
+    driver.may_answer.clear()
+    driver.timer.now_s += 30.0
+    async with looking(driver):
+        await until(lambda: driver.log == ["gpus"])
+        assert driver.looks.must_look()
+        assert driver.num_changes == 0
+        driver.may_answer.set()
+        await until(lambda: driver.num_changes == 1)
+        assert (len(driver.told), driver.looks.must_look()) == (1, False)
+
+
+async def test_gpus_that_sleep_are_asked_once_and_then_only_when_somebody_needs_them(
+    driver: Driver,
+):
+    async with looking(driver):
+        await driver.asked()
+        driver.is_asleep = True
+        assert await driver.asked() == ["gpus"], "somebody may have used them until now"
+        for _ in range(2):
+            num_told = len(driver.told)
+            driver.timer.now_s += 3600.0
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(driver.told) == num_told, "it would wake them"
+            assert driver.looks.must_look()
+            await until(lambda: not driver.looks.must_look())
+        driver.is_asleep = False
+        assert await driver.asked() == ["gpus"], "somebody uses them"
+        driver.is_asleep = True
+        assert await driver.asked() == ["gpus"], "and does no longer"
+        driver.is_in_use = True
+        assert "gpus" in await driver.asked()
+
+
 async def test_who_only_shows_the_numbers_does_not_wait_for_a_slow_tool(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ):
@@ -181,6 +224,26 @@ async def test_no_load_is_decided_by_old_numbers_asked_for_or_at_home():
         await settle()
         assert loader.log == ["load a"]
         loader.loads[0].set_result(None)
+
+
+async def test_a_home_model_that_cannot_come_home_has_no_numbers_asked_for():
+    asked, home = list[bool](), [Wish("big").ticket.model]
+
+    def must_look() -> bool:
+        asked.append(True)
+        return True
+
+    async with by_hand(100, big=200, must_look=must_look, at_home=lambda: home) as (
+        residency,
+        loader,
+    ):
+        for _ in range(3):
+            residency.look()
+        assert (asked, loader.log) == ([], [])
+        loader.sizes["big"] = 100
+        residency.look()
+        await settle()
+        assert (asked, loader.log) == ([True], []), "it would begin"
 
 
 async def test_who_has_waited_for_long_keeps_its_claim_while_the_numbers_are_old():
