@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from cortex.peer.devices import rack
 from cortex.peer.devices.device_memory import foreign_shared_bytes
 from cortex.peer.devices.idle_engines import IdleEngines
 from cortex.peer.devices.residency import Residency
+from cortex.peer.lasting_clock import lasting_s
 from cortex.peer.node import Node
 from tests.peer.by_hand import CONFIG, HandLoader, Timer, Wish, by_hand, load, ready, settle
 from tests.peer.in_memory import MemoryChildren, until
@@ -101,7 +103,8 @@ async def test_a_model_is_idle_while_the_machine_sleeps(monkeypatch: pytest.Monk
     async with by_hand(config=CONFIG) as (residency, loader):
         (wish,) = await ready(residency, loader, "a")
         residency.give_back(wish.ticket)
-        monkeypatch.setattr("cortex.peer.lasting_clock.asleep_s", lambda: 1e6)
+        now_s = lasting_s()
+        monkeypatch.setattr(time, "clock_gettime", lambda _: now_s + 1e6)
         residency.look()
         await settle()
         assert loader.log == ["load a", "unload a"]
