@@ -221,7 +221,7 @@ class ChildSlot:
         """Bury the child, and tell those who waited for it and those who used it. The next one
         starts when it is gone.
         """
-        was_up = self.state == "up"
+        was_up = self.state == "up" or self.is_at_rest
         is_wanted = ending == "was stopped"
         self.state = "stopped" if was_up or is_wanted else "failed"
         self.num_restarts += was_up and not is_wanted

@@ -68,7 +68,7 @@ class Engines(Protocol):
 
 class Mover:
     """`num_cycles` is how many models have gone from each device since its engine began; those that
-    are `renewing` have one that is being ended, to be started anew, at once or when it is needed.
+    are `ending` have one that is being ended, to be started anew, at once or when it is needed.
 
     `on_moved` is called when something has changed; `on_loaded` before that, with what a load
     came to, and `on_learned` with what the look at a model failed with, if it did.
@@ -95,7 +95,7 @@ class Mover:
         self._on_learned = on_learned
         self._on_moved = on_moved
         self.num_cycles: Counter[int] = Counter()
-        self.renewing: set[int] = set()
+        self.ending: set[int] = set()
         self._learning: set[str] = set()
 
     def load(self, place: Place, victims: Sequence[Place]) -> None:
@@ -107,12 +107,12 @@ class Mover:
 
     def renew(self, device: int, places: Sequence[Place]) -> None:
         """Begin to start a device's engine anew, and to load again what it had."""
-        self.renewing.add(device)
+        self.ending.add(device)
         self._tasks.create_task(self._renew(device, places), name="renew")
 
     def rest(self, device: int) -> None:
         """Begin to end a device's engine, which nobody needs now."""
-        self.renewing.add(device)
+        self.ending.add(device)
         self._tasks.create_task(self._rest(device), name="rest")
 
     def learn(self, model: ModelInfo) -> None:
@@ -144,7 +144,7 @@ class Mover:
             self._on_stage(place, Stage("defragmenting"))
         await self._engines.renew(device)
         self.num_cycles[device] = 0
-        self.renewing.discard(device)
+        self.ending.discard(device)
         for place in places:
             await self._bring(place)
         self._on_moved()
@@ -152,7 +152,7 @@ class Mover:
     async def _rest(self, device: int) -> None:
         if await self._engines.rest(device):
             self.num_cycles[device] = 0
-        self.renewing.discard(device)
+        self.ending.discard(device)
         self._on_moved()
 
     def give_up(self, place: Place) -> None:

@@ -47,7 +47,8 @@ class Residency:
     `on_change` is called when anything here has changed; `on_leave` with a place whose model goes,
     why, and for which other one; `wake_after` with when `look` should be called next, if nothing
     happens until then. No load is decided while the devices `must_look`, which call `look` after
-    it. By the `clock` models are idle while the machine sleeps, too.
+    it. By the `clock` the time that the machine sleeps counts too, of all that is timed here: how
+    long a model is idle, a load lasts, somebody waits, or a device is avoided.
     """
 
     def __init__(
@@ -198,7 +199,7 @@ class Residency:
 
     def lose(self, device: int, end: ChildEnd) -> None:
         """The engine process is gone, and what it held with it: begin again for all it had."""
-        if device in self._mover.renewing:
+        if device in self._mover.ending:
             return  # as it was told to
         self._mover.num_cycles[device] = 0
         lost, holders = self.places.on(device), self.places.holders_on(device)

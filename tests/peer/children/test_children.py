@@ -231,6 +231,7 @@ async def test_child_at_rest_was_told_to_end_and_whoever_needs_one_waits_for_the
         child.ended.set_result(0)
         await resting
         assert [end.is_wanted for end in place.ends] == [True]
+        assert "before it was ready" not in place.ends[0].error.message
         assert place.slot.last_told == Alive(0, 0, 7)
         await until(lambda: place.slot.state == "starting")
         assert not place.slot.is_at_rest
