@@ -104,7 +104,11 @@ async def test_a_model_is_idle_while_the_machine_sleeps(monkeypatch: pytest.Monk
         (wish,) = await ready(residency, loader, "a")
         residency.give_back(wish.ticket)
         now_s = lasting_s()
-        monkeypatch.setattr(time, "clock_gettime", lambda _: now_s + 1e6)
+
+        def later_s(clock: int) -> float:
+            return now_s + 1e6
+
+        monkeypatch.setattr(time, "clock_gettime", later_s)
         residency.look()
         await settle()
         assert loader.log == ["load a", "unload a"]
