@@ -21,11 +21,15 @@ def asleep_s() -> float:
 
 
 def lasting_s() -> float:
-    """Since some moment. A virtual machine that is halted with its host, as WSL is, has no clock
+    """Since some moment, by one clock where there is one that goes on: of two that are put together
+    the sum may step back. A virtual machine that is halted with its host, as WSL is, has no clock
     that goes on meanwhile but the people's, which is put right when it wakes: this one stands
     still there for as long.
     """
-    return time.monotonic() + asleep_s()
+    for ahead, awake in _CLOCKS:
+        if hasattr(time, ahead) and hasattr(time, awake):
+            return time.clock_gettime(getattr(time, ahead))
+    return time.monotonic()
 
 
 # No machine is halted for longer; a clock that is put forward by more had never been set.

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Self, cast
 
 from cortex.engine.errors import EngineFailed, Overloaded
@@ -98,7 +99,7 @@ class Node:
         )
         await self._rack.devices.ask_for_memory()
         self._means = Means(
-            self.shelf, self._text, self._rack, self.tally, self.recent, self._admission, self.wake
+            self.shelf, self._text, self._rack, self.tally, self.recent, self._admission
         )
         return self
 
@@ -149,6 +150,14 @@ class Node:
     def gpus(self) -> Sequence[Gpu]:
         """As the driver showed them last; none where no device is one, or nobody tells."""
         return self._rack.devices.gpus
+
+    async def freshen(self) -> None:
+        """Return when what is known of the devices is new enough to be shown, soon in any case."""
+        await self._rack.freshen()
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Somebody looks on, who is to see what is so now."""
+        return self._rack.watched()
 
     @property
     def steering(self) -> NodeSteering:

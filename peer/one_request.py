@@ -42,7 +42,6 @@ class Means:
     tally: PeerTally
     recent: Recent
     admission: Admission
-    wake: Callable[[], None]
 
 
 async def served(
@@ -70,7 +69,7 @@ async def served(
             request_id = secrets.token_hex(8)
             yield told(Stage("preparing"))
             # A cold engine takes seconds to start: let it do so while the prompt is made.
-            means.wake()
+            means.rack.wake(model)
             with means.rack.explained(model):
                 prepared = await means.text.prepare(request_id, means.rack.offered(model), request)
             if resume is not None and resume.prompt_hash != prepared.prompt_hash:

@@ -162,7 +162,8 @@ _EVICTION: Mapping[str, Setting] = {
     ),
     "idle_ttl": OfConfig(
         kinds.duration_or_never(1, never=None),
-        "How long a model stays when nobody asks it.",
+        "How long a model stays when nobody asks it, and after the last one has gone the process of"
+        " its device's engine: the next load waits for its start, some seconds more.",
         "eviction.idle_ttl_s",
         True,
         "idle_ttl",

@@ -13,6 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -52,6 +53,8 @@ from .stall import StallWatch
 
 # What the jobs of an engine come to.
 _Done = Estimated | Loaded | Unloaded
+# One that is starting, or on its way out, is "away" as one that is not there.
+EngineUse = Literal["away", "idle", "busy"]
 
 
 @dataclass(slots=True)
@@ -108,6 +111,19 @@ class EngineSide:
     def is_still(self) -> bool:
         """Whether it has had requests for some seconds and done nothing, with no load under way."""
         return bool(self._attempts) and not self._jobs and self._stall.is_still
+
+    @property
+    def use(self) -> EngineUse:
+        if self.slot.state != "up":
+            return "away"
+        return "busy" if self._jobs or self._attempts else "idle"
+
+    async def rest(self) -> bool:
+        """End the process where it is idle, until it is needed again; whether it was."""
+        if self.use != "idle":
+            return False
+        await self.slot.rest()
+        return True
 
     async def estimate(self, model: ModelInfo, max_replays: int) -> ModelCosts:
         """What it would take on this device, by the engine's word.

@@ -85,6 +85,10 @@ class ChildSlot:
         self.spec = spec
         self.state: SlotState = "stopped"
         self.last_alive: Alive | None = None
+        # What any child of it said last: what one finds of its device outlasts it.
+        self.last_told: Alive | None = None
+        # Whether the last child was ended because nobody wanted anything of it.
+        self.is_at_rest = False
         # How often a child that was up has ended unasked, and how the last one ended.
         self.num_restarts = 0
         self.last_end: str | None = None
@@ -122,6 +126,7 @@ class ChildSlot:
         """Begin to start the child, unless there is one; `ready` waits for it."""
         if self._life is None and not self._is_closed:
             self.state = "starting"
+            self.is_at_rest = False
             self._started = asyncio.get_running_loop().create_future()
             self._life = self._tasks.create_task(
                 self._live(self._started), name=f"child {self.spec.name}"
@@ -163,6 +168,16 @@ class ChildSlot:
         """End the child as `close` does, and begin to start another one."""
         await self._stop()
         self.wake()
+
+    async def rest(self) -> None:
+        """End a child that is up, and of which nobody wants anything now, as `close` does; whoever
+        needs one again starts it.
+        """
+        if self._life is not None and self.state == "up":
+            # Before anything is awaited: who needs a child from now on waits for the next one.
+            self.state, self.is_at_rest = "stopped", True
+            self._life.cancel()
+            await asyncio.wait({self._life})
 
     async def close(self) -> None:
         """End the child for good, and wait until it is gone."""
@@ -206,7 +221,7 @@ class ChildSlot:
         """Bury the child, and tell those who waited for it and those who used it. The next one
         starts when it is gone.
         """
-        was_up = self.state == "up"
+        was_up = self.state == "up" or self.is_at_rest
         is_wanted = ending == "was stopped"
         self.state = "stopped" if was_up or is_wanted else "failed"
         self.num_restarts += was_up and not is_wanted
@@ -271,7 +286,7 @@ class ChildSlot:
 
     def _hear(self, started: asyncio.Future[CortexError | None], message: Message) -> None:
         if isinstance(message, Alive):
-            self.last_alive = message
+            self.last_alive = self.last_told = message
             if not started.done():
                 self.state = "up"
                 self._has_been_up, self._has_failed = True, False

@@ -43,7 +43,7 @@ async def find_cards(
         lines = await ask("--list-gpus", limit_s=_LIST_S)
         await asyncio.wait((told,), timeout=ANSWER_S)
         told.cancel()
-    if lines is None:
+    if not lines:
         cards = [*_driver_cards(driver, nodes)]
     else:
         rows = map(cells, () if told.cancelled() else told.result() or ())

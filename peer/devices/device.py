@@ -20,9 +20,9 @@ from cortex.engine.messages import Loaded
 from cortex.engine.stream import Stage
 
 from ..children.commands import engine_spec
-from ..children.engine_side import EngineSide
+from ..children.engine_side import EngineSide, EngineUse
 from ..children.process import Spawn
-from ..children.slot import ChildEnd
+from ..children.slot import ChildEnd, ChildSlot
 from ..config import PeerConfig
 from ..gossip.ids import ModelId
 from ..observing.chronicle import Chronicle
@@ -99,9 +99,10 @@ class Devices:
         # As the driver showed them last; none while its tool does not answer.
         self.gpus: Sequence[Gpu] = ()
 
-    def wake(self) -> None:
-        for engine in self.engines:
-            engine.slot.wake()
+    def wake(self, devices: Iterable[int] | None = None) -> None:
+        """Begin to start the engines of these devices; of all where none are named."""
+        for device in range(len(self.engines)) if devices is None else devices:
+            self.engines[device].slot.wake()
 
     async def close(self) -> None:
         await asyncio.gather(*(engine.slot.close() for engine in self.engines))
@@ -202,7 +203,7 @@ class Devices:
         """Nobody tells of it now: what was seen last holds, and else what its engine has found."""
         if not _is_unknown(device):
             return device
-        alive = self.engines[device.index].slot.last_alive
+        alive = self.engines[device.index].slot.last_told
         return replace(device, budget_bytes=budget_bytes(self._config, device.name, None, alive))
 
     def _judge(self, devices: Iterable[DeviceBooks]) -> bool:
@@ -215,7 +216,7 @@ class Devices:
         slot, budget = self.engines[device.index].slot, device.budget_bytes
         if slot.is_burying or not self._shares_memory(device):
             return device
-        touched, alive = private_bytes(slot.pid), slot.last_alive
+        touched, alive = private_bytes(slot.pid), slot.last_told
         if device.name == "cpu" or alive is None:
             return replace(device, foreign_bytes=foreign_bytes(budget, touched, available_bytes))
         foreign = foreign_shared_bytes(budget, reserved_bytes, touched, available_bytes, alive)
@@ -223,7 +224,7 @@ class Devices:
 
     def _shares_memory(self, device: DeviceBooks) -> bool:
         """A CPU, or a GPU that has the machine's memory."""
-        alive = self.engines[device.index].slot.last_alive
+        alive = self.engines[device.index].slot.last_told
         return device.name == "cpu" or (alive is not None and alive.remembered_bytes > 0)
 
     def _beside(
@@ -232,7 +233,7 @@ class Devices:
         slot = self.engines[device.index].slot
         if slot.is_burying:
             return device
-        budget = budget_bytes(self._config, device.name, gpu, slot.last_alive)
+        budget = budget_bytes(self._config, device.name, gpu, slot.last_told)
         pid = slot.pid
         has_engine_there = pid is not None and device.name.startswith("cuda")
         held_bytes = held.get(pid or 0) if has_engine_there else 0
@@ -257,6 +258,15 @@ class Devices:
         name = self.devices[device].name
         logger.info("engine renewed device=%s it_held=%d", name, before_bytes)
 
+    def use(self, device: int) -> EngineUse:
+        return self.engines[device].use
+
+    async def rest(self, device: int) -> bool:
+        has_ended = await self.engines[device].rest()
+        if has_ended:
+            logger.info("engine ended until it is needed device=%s", self.devices[device].name)
+        return has_ended
+
     def _note_empty(self, device: int) -> None:
         """What an engine takes before it has loaded anything; that of a GPU is not seen."""
         pid = self.engines[device].slot.pid
@@ -277,7 +287,7 @@ class Devices:
         """What it takes, by the first engine that starts: one GPU that is broken says nothing of
         the others. Raises as the engine does.
         """
-        *others, last = sorted(self.engines, key=lambda each: each.slot.state in _DOES_NOT_START)
+        *others, last = sorted(self.engines, key=lambda each: not _may_be_asked(each.slot))
         for engine in others:
             with contextlib.suppress(EngineFailed):
                 await engine.slot.ready()
@@ -287,8 +297,8 @@ class Devices:
         return await engine.estimate(model, self._config.max_replays)
 
     async def survey(self, models: Iterable[ModelInfo]) -> None:
-        """Ask what models take that nobody has asked for; not of an engine that does not start, and
-        of a model that is refused not again at once.
+        """Ask what models take that nobody has asked for; not of an engine that does not start or
+        was ended until it is needed, and of a model that is refused not again at once.
         """
         models = tuple(models)
         self._refusals.forget_others(models)
@@ -296,7 +306,7 @@ class Devices:
             is_left_alone = self._refusals.is_left_alone(model, self._clock())
             if is_left_alone or self._costs.known(model) is not None:
                 continue
-            if all(each.slot.state in _DOES_NOT_START for each in self.engines):
+            if not any(_may_be_asked(each.slot) for each in self.engines):
                 return
             try:
                 await self._costs.find(model)
@@ -344,6 +354,10 @@ class Devices:
 
     async def unload(self, place: Place) -> None:
         await self.engines[place.device].unload(place.model.id)
+
+
+def _may_be_asked(slot: ChildSlot) -> bool:
+    return slot.state not in _DOES_NOT_START and not slot.is_at_rest
 
 
 def _is_unknown(device: DeviceBooks) -> bool:

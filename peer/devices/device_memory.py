@@ -90,11 +90,14 @@ def foreign_shared_bytes(
     budget_bytes: int, reserved_bytes: int, private_bytes: int, available_bytes: int, alive: Alive
 ) -> int:
     """The same of a GPU that has the machine's memory for its own: what its engine will remember of
-    prompts is to come as well, as far as it is not among the process's private bytes.
+    prompts is to come as well, as far as it is not among the process's private bytes; of those
+    an engine that is away has none.
     """
     remembered_bytes = max(0, private_bytes - _EMPTY_ENGINE_BYTES)
     to_come_bytes = max(0, alive.remembered_bytes - remembered_bytes)
-    return foreign_gpu_bytes(budget_bytes, reserved_bytes, None, available_bytes - to_come_bytes)
+    held_bytes = None if private_bytes else 0
+    left_bytes = available_bytes - to_come_bytes
+    return foreign_gpu_bytes(budget_bytes, reserved_bytes, held_bytes, left_bytes)
 
 
 def private_bytes(pid: int | None, proc: Path = Path("/proc")) -> int:

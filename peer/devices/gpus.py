@@ -68,11 +68,12 @@ async def hear_of_gpus() -> tuple[Gpu, ...] | Silence:
     return said if isinstance(said, str) else read_gpus(said) or "failed"
 
 
-async def ask_for_holders() -> Mapping[int, int]:
+async def ask_for_holders() -> Mapping[int, int] | None:
     """What processes have of the GPUs' memory, by their ids, as far as the tool tells: in a
-    container it may know none.
+    container it may know none. None where it does not answer.
     """
-    return read_holders(await ask(_PROCESSES, FORMAT) or ())
+    said = await ask(_PROCESSES, FORMAT)
+    return None if said is None else read_holders(said)
 
 
 def read_gpus(lines: Iterable[str]) -> tuple[Gpu, ...] | None:
@@ -159,7 +160,7 @@ async def hear(*question: str, limit_s: float | None = None) -> list[str] | Sile
             await _end(process, process.stdout)
     if is_late:
         return "too slow"
-    return said.decode("utf-8", "replace").splitlines() if said and is_answer else "failed"
+    return said.decode("utf-8", "replace").splitlines() if is_answer else "failed"
 
 
 async def _read(stream: asyncio.StreamReader) -> bytes:

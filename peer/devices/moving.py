@@ -15,6 +15,7 @@ from cortex.engine.errors import CortexError
 from cortex.engine.messages import Loaded
 from cortex.engine.stream import Stage
 
+from ..children.engine_side import EngineUse
 from ..placement.books import DeviceBooks, Need
 from ..types import ModelInfo
 from .places import Extent, Place, PlaceBook
@@ -56,10 +57,18 @@ class Engines(Protocol):
         """End its engine, and begin to start another: what it held comes back so."""
         ...
 
+    def use(self, device: int) -> EngineUse:
+        """Whether it has an engine that is up, and that does anything."""
+        ...
+
+    async def rest(self, device: int) -> bool:
+        """End its engine where that is idle, until one is needed again; whether it was."""
+        ...
+
 
 class Mover:
     """`num_cycles` is how many models have gone from each device since its engine began; those that
-    are `renewing` have one that is being ended, to be started anew.
+    are `ending` have one that is being ended, to be started anew, at once or when it is needed.
 
     `on_moved` is called when something has changed; `on_loaded` before that, with what a load
     came to, and `on_learned` with what the look at a model failed with, if it did.
@@ -86,7 +95,7 @@ class Mover:
         self._on_learned = on_learned
         self._on_moved = on_moved
         self.num_cycles: Counter[int] = Counter()
-        self.renewing: set[int] = set()
+        self.ending: set[int] = set()
         self._learning: set[str] = set()
 
     def load(self, place: Place, victims: Sequence[Place]) -> None:
@@ -98,8 +107,13 @@ class Mover:
 
     def renew(self, device: int, places: Sequence[Place]) -> None:
         """Begin to start a device's engine anew, and to load again what it had."""
-        self.renewing.add(device)
+        self.ending.add(device)
         self._tasks.create_task(self._renew(device, places), name="renew")
+
+    def rest(self, device: int) -> None:
+        """Begin to end a device's engine, which nobody needs now."""
+        self.ending.add(device)
+        self._tasks.create_task(self._rest(device), name="rest")
 
     def learn(self, model: ModelInfo) -> None:
         """Begin to find out what a model takes."""
@@ -130,9 +144,15 @@ class Mover:
             self._on_stage(place, Stage("defragmenting"))
         await self._engines.renew(device)
         self.num_cycles[device] = 0
-        self.renewing.discard(device)
+        self.ending.discard(device)
         for place in places:
             await self._bring(place)
+        self._on_moved()
+
+    async def _rest(self, device: int) -> None:
+        if await self._engines.rest(device):
+            self.num_cycles[device] = 0
+        self.ending.discard(device)
         self._on_moved()
 
     def give_up(self, place: Place) -> None:

@@ -17,6 +17,7 @@ from ..placement.turns import Begin, Claim, Refused, Turn, Waits, Wanted, turn, 
 from ..placement.wording import no_place
 from ..types import ModelInfo
 from .homeless import Homeless
+from .idle_engines import IdleEngines
 from .losses import Losses
 from .moving import Engines, Mover
 from .places import Extent, Place, PlaceBook, Ticket
@@ -27,7 +28,9 @@ _LEAST_PATIENCE_S = 1.0
 
 
 class Placer:
-    """`on_leave` is called with a place whose model goes, why, and for which other one."""
+    """`on_leave` is called with a place whose model goes, why, and for which other one. While what
+    is known of the devices is older than `must_look` allows, no load is decided.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Placer:
         mover: Mover,
         losses: Losses,
         on_leave: Callable[[Place, LeaveReason, str], None],
+        must_look: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         self.habits = habits
@@ -48,9 +52,11 @@ class Placer:
         self._mover = mover
         self._losses = losses
         self._on_leave = on_leave
+        self._must_look = must_look
         self._clock = clock
         self._claims: dict[str, Claim] = {}
         self.homeless = Homeless()
+        self._idle_engines = IdleEngines()
 
     @property
     def books(self) -> list[DeviceBooks]:
@@ -148,6 +154,10 @@ class Placer:
         if need is None:
             self._mover.learn(model)
             return None
+        if self._must_look():
+            if claim is not None:
+                self._claims[model.id] = claim
+            return None
         waited_s = self._clock() - min(ticket.asked_s for ticket in tickets)
         wanted = Wanted(
             need,
@@ -199,13 +209,16 @@ class Placer:
         return None
 
     def _begin_at_home(self, model: ModelInfo, wanted: Wanted, begin: Begin) -> float | None:
-        """Guests stay until nobody has used them for as long as the load takes."""
+        """Guests stay until nobody has used them for as long as the load takes. Only for a load
+        that would begin now are GPUs asked anew: room that has come to be free is told.
+        """
         reload_s = self._engines.reload_s(model)
         least_s = self.habits.rules.min_residency_s if reload_s is None else reload_s
         wait_s = max((least_s - victim.idle_s for victim in begin.fit.victims), default=0.0)
         if wait_s > 0:
             return wait_s
-        self._begin(model, Extent(), wanted, begin, "home")
+        if not self._must_look():
+            self._begin(model, Extent(), wanted, begin, "home")
         return None
 
     def renew_worn(self) -> None:
@@ -215,13 +228,26 @@ class Placer:
         for device in self.books if not self._queue else ():
             places, num_cycles = self._places.on(device.index), self._mover.num_cycles[device.index]
             is_idle = all(place.state == "ready" and not place.holders for place in places)
-            if not num_cycles or not is_idle or device.index in self._mover.renewing:
+            if not num_cycles or not is_idle or device.index in self._mover.ending:
                 continue
             is_due = num_cycles >= self.habits.rules.defrag_after_cycles
             if is_due or self._engines.is_worn(device.index, device.reserved_bytes):
                 for place in places:
                     place.state, place.loaded = "loading", None
                 self._mover.renew(device.index, places)
+
+    def rest_idle(self) -> None:
+        """End engines that have had no model for as long as a model may be idle. What an engine is
+        asked of a model meanwhile it answers first, which does not count as use.
+        """
+        empty = [
+            device.index
+            for device in (self._engines.devices if not self._queue else ())
+            if self._engines.use(device.index) != "away" and not self._places.on(device.index)
+        ]
+        for device in self._idle_engines.due(empty, self._clock(), self.habits.engine_ttl_s):
+            if self._engines.use(device) == "idle" and device not in self._mover.ending:
+                self._mover.rest(device)
 
     def _need_of(self, model: ModelInfo, extent: Extent, tickets: Sequence[Ticket]) -> Need | None:
         need = self._engines.need_of(model, extent)
@@ -268,7 +294,7 @@ class Placer:
             if any(self._losses.is_last_try(ticket.num_losses) for ticket in place.holders)
         }
         return (
-            self._mover.renewing
+            self._mover.ending
             | switching
             | lonely
             | {c.device for c in self._claims.values() if c.is_whole}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 from cortex.engine.errors import ContextLengthExceeded, InsufficientVram
@@ -25,7 +25,8 @@ from ..placement.sizes import MODEST_TOKENS
 from ..placement.wording import leaving
 from ..types import ModelInfo
 from .device import Devices
-from .device_memory import budget_bytes, gpu_of
+from .device_memory import budget_bytes, gpu_of, shown_gpu
+from .gpu_looks import GpuLooks
 from .gpus import Gpu
 from .losses import AVOIDED_S, NUM_BAD_LOADS
 from .places import Extent, Place
@@ -34,6 +35,8 @@ from .steering import NodeSteering
 from .yielding import yielders
 
 logger = logging.getLogger(__name__)
+
+_LOOK_S = 10.0
 
 
 class Rack:
@@ -74,10 +77,16 @@ class Rack:
             on_change=on_change,
             on_leave=self._note_leaving,
             wake_after=self._wake_after,
+            must_look=self._must_look,
         )
         self.steering = NodeSteering(self.residency, self.devices, shelf)
-        looks = yielders(config, gpus, self.devices, self._reserved_bytes, self.residency.look)
-        self._looking = [tasks.create_task(look, name="look for others") for look in looks]
+        look, reserved = self.residency.look, self._reserved_bytes
+        looks = [*yielders(config, self.devices, reserved, look), self._look_on()]
+        self._gpu_looks: GpuLooks | None = None
+        if any(name.startswith("cuda") or shown_gpu(config, name, gpus) for name in self._names):
+            self._gpu_looks = GpuLooks(self.devices, reserved, self._has_use, look)
+            looks.append(self._gpu_looks.run())
+        self._looking = [tasks.create_task(look, name="look") for look in looks]
         self.residency.look()
 
     async def close(self) -> None:
@@ -86,6 +95,22 @@ class Rack:
         for look in self._looking:
             look.cancel()
         await self.devices.close()
+
+    def wake(self, model: ModelInfo) -> None:
+        """Begin to start the engines that it may be loaded by, unless it has a place."""
+        every = range(len(self._names))
+        if model.id not in self.residency.places:
+            allowed = self.residency.habits.devices(model.id, len(every))
+            self.devices.wake(each for each in every if each in allowed)
+
+    async def freshen(self) -> None:
+        """Return when what is known of the devices is new enough to be shown, soon in any case."""
+        if self._gpu_looks is not None:
+            await self._gpu_looks.freshen()
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Somebody looks on, who is to see what is so now."""
+        return nullcontext() if self._gpu_looks is None else self._gpu_looks.watched()
 
     def reform(self, config: PeerConfig) -> None:
         """From now on models are judged by this config."""
@@ -200,6 +225,21 @@ class Rack:
         )
         what, text = leaving(place.model.id, reason, wanted, place.size.num_bytes)
         self._chronicle.add(what, text, place.model.id)
+
+    def _must_look(self) -> bool:
+        return self._gpu_looks is not None and self._gpu_looks.must_look()
+
+    def _has_use(self) -> bool:
+        """Whether a model has any of the devices, or is to have it."""
+        return bool(self.residency.wanted or any(True for _ in self.residency.places))
+
+    async def _look_on(self) -> None:
+        """At what nobody tells: an engine that was started and has got nothing to do, and time that
+        has passed while the machine slept, when no alarm rings.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self.residency.look()
 
     def _wake_after(self, seconds: float | None) -> None:
         """Look at the devices then, and not before."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence, Set
 
 from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled
@@ -22,6 +21,7 @@ from cortex.engine.messages import Loaded
 from cortex.engine.stream import Stage
 
 from ..children.slot import ChildEnd
+from ..lasting_clock import lasting_s
 from ..placement.books import DeviceBooks
 from ..placement.habits import Habits
 from ..placement.leaving import LeaveReason
@@ -46,7 +46,9 @@ class Residency:
     The models `at_home` come back when their place is free, or nobody uses their guests any more.
     `on_change` is called when anything here has changed; `on_leave` with a place whose model goes,
     why, and for which other one; `wake_after` with when `look` should be called next, if nothing
-    happens until then.
+    happens until then. No load is decided while the devices `must_look`, which call `look` after
+    it. By the `clock` the time that the machine sleeps counts too, of all that is timed here: how
+    long a model is idle, a load lasts, somebody waits, or a device is avoided.
     """
 
     def __init__(
@@ -60,7 +62,8 @@ class Residency:
         on_change: Callable[[], None] = lambda: None,
         on_leave: Callable[[Place, LeaveReason, str], None] = lambda place, reason, wanted: None,
         wake_after: Callable[[float | None], None] = lambda seconds: None,
-        clock: Callable[[], float] = time.monotonic,
+        must_look: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = lasting_s,
     ) -> None:
         self.places = PlaceBook()
         self._queue = WishQueue(self.places)
@@ -78,8 +81,9 @@ class Residency:
         self._unloading = Unloading(self.places, self._queue)
         self._losses = Losses(max_replays)
         self._placer = Placer(
-            engines, habits, self.places, self._queue, self._mover, self._losses, on_leave, clock
-        )
+            engines, habits, self.places, self._queue, self._mover, self._losses, on_leave,
+            must_look, clock,
+        )  # fmt: skip
         self._at_home = at_home
         self._on_change = on_change
         self._wake_after = wake_after
@@ -195,7 +199,7 @@ class Residency:
 
     def lose(self, device: int, end: ChildEnd) -> None:
         """The engine process is gone, and what it held with it: begin again for all it had."""
-        if device in self._mover.renewing:
+        if device in self._mover.ending:
             return  # as it was told to
         self._mover.num_cycles[device] = 0
         lost, holders = self.places.on(device), self.places.holders_on(device)
@@ -239,6 +243,7 @@ class Residency:
                 waits_s += self._placer.place_waiting()
                 waits_s += [self._placer.bring_home(model) for model in self._at_home()]
                 self._placer.renew_worn()
+                self._placer.rest_idle()
         finally:
             self._is_looking = False
         due_s = [max(wait_s, _LEAST_REST_S) for wait_s in waits_s if wait_s is not None]

@@ -59,6 +59,7 @@ class OrderDesk:
     async def plan(self, wish: LoadWish) -> Planned:
         """What a load would do here. Raises what is wrong with the model's files."""
         await self._node.learn(wish.model)
+        await self._node.freshen()
         return self._steering.plan(wish)
 
     def load_anywhere(self, wish: Anywhere) -> AsyncGenerator[Job]:

@@ -50,7 +50,7 @@ class Teller:
 
     async def facts(self) -> PeerFacts:
         node = self._node
-        trips = await self._round_trips()
+        trips, _ = await asyncio.gather(self._round_trips(), node.freshen())
         names = [each.name for each in read_hardware(node.config).devices]
         now_s = self._clock()
         view = self._view()
@@ -79,12 +79,13 @@ class Teller:
         chronicle, changed = self._node.chronicle, asyncio.Event()
         end = chronicle.watch(changed.set)
         try:
-            while True:
-                changed.clear()
-                latest = chronicle.latest(_NUM_HAPPENINGS, own_only=not order.is_whole)
-                yield HappeningList(tuple(latest))
-                await changed.wait()
-                await asyncio.sleep(_REST_S)
+            with self._node.watched():  # a dashboard listens to all peers that it shows
+                while True:
+                    changed.clear()
+                    latest = chronicle.latest(_NUM_HAPPENINGS, own_only=not order.is_whole)
+                    yield HappeningList(tuple(latest))
+                    await changed.wait()
+                    await asyncio.sleep(_REST_S)
         finally:
             end()
 

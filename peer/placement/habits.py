@@ -47,6 +47,11 @@ class Habits:
             return None
         return ttl_s if math.isfinite(ttl_s) else None
 
+    @property
+    def engine_ttl_s(self) -> float | None:
+        """How long an engine may be without a model; None is for ever."""
+        return self._config.eviction.idle_ttl_s
+
     def num_slots(self, model_id: str) -> int | None:
         """How many answers it is to make at one time, where anybody says."""
         return self._config.model(model_id).max_slots

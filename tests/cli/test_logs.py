@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -250,10 +251,15 @@ def test_what_was_logged_while_this_machine_slept_is_asked_for(
 ) -> None:
     begun, night_s = list[float](), 8 * 3600.0
 
-    def sleep() -> None:
-        monkeypatch.setattr("cortex.peer.lasting_clock.asleep_s", lambda: night_s)
+    now_s = [5000.0]
 
-    monkeypatch.setattr("cortex.peer.lasting_clock.asleep_s", lambda: 0.0)
+    def at_s(clock: int) -> float:
+        return now_s[-1]
+
+    def sleep() -> None:
+        now_s.append(5000.0 + night_s)
+
+    monkeypatch.setattr(time, "clock_gettime", at_s)
     peer = cast(Any, Peer(600.0, begun, [FakeSource(1.0), FakeSource(2.0)]))
     lines = LastingSource(peer, lambda _: None, sleep).follow()
     assert [cast(PeerLine, next(lines)).line.time_s for _ in range(2)] == [1.0, 2.0]

@@ -11,6 +11,7 @@ from typing import Any
 from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.messages import Loaded
 from cortex.engine.stream import Stage
+from cortex.peer.children.engine_side import EngineUse
 from cortex.peer.children.slot import ChildEnd
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.devices.places import Extent, Place, Ticket
@@ -27,7 +28,8 @@ class HandLoader:
 
     A model takes what `sizes` says of it, else all of the first device, and of `lengths` the
     context that takes as many bytes beside it, of which `comforts` is comfortable. Nothing is known
-    of the `strange` until it has been learned.
+    of the `strange` until it has been learned. Engines are away but for what `uses` says, and one
+    that is told to rest has ended at the `end`.
     """
 
     def __init__(self, *budgets: int, **sizes: int) -> None:
@@ -44,6 +46,8 @@ class HandLoader:
         self.whole_s = 2.0
         self.are_worn = False
         self.renewal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.uses: dict[int, EngineUse] = {}
+        self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.lengths: dict[str, tuple[int, ...]] = {}
         self.comforts: dict[str, int] = {}
         self.strange: set[str] = set()
@@ -96,6 +100,15 @@ class HandLoader:
         self.log.append("renew")
         self.are_worn = False
         await self.renewal
+
+    def use(self, device: int) -> EngineUse:
+        return self.uses.get(device, "away")
+
+    async def rest(self, device: int) -> bool:
+        self.log.append(f"rest {device}")
+        await self.end
+        self.uses[device] = "away"
+        return True
 
 
 @asynccontextmanager

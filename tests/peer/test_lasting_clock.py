@@ -21,8 +21,16 @@ def test_a_machine_has_slept_by_how_far_one_clock_is_ahead(
     monkeypatch.setattr(time, ahead, 1, raising=False)
     monkeypatch.setattr(time, awake, 2, raising=False)
     monkeypatch.setattr(time, "clock_gettime", {1: 130.0, 2: 100.0}.__getitem__)
+    assert (asleep_s(), lasting_s()) == (30.0, 130.0)
+
+
+def test_where_no_clock_goes_on_the_one_that_every_loop_has_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    for name in ("CLOCK_BOOTTIME", "CLOCK_UPTIME_RAW"):
+        monkeypatch.delattr(time, name, raising=False)
     monkeypatch.setattr(time, "monotonic", lambda: 7.0)
-    assert (asleep_s(), lasting_s()) == (30.0, 37.0)
+    assert (asleep_s(), lasting_s()) == (0.0, 7.0)
 
 
 DAY_S = 86_400.0

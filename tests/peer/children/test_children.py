@@ -213,6 +213,32 @@ async def test_slot_closed_before_its_child_began_tells_those_who_wait():
         assert [end.is_wanted for end in ends] == [True]
 
 
+async def test_child_at_rest_was_told_to_end_and_whoever_needs_one_waits_for_the_next(
+    child: HandChild,
+):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks)
+        await place.slot.rest()
+        assert (place.slot.state, place.slot.is_at_rest) == ("stopped", False), "none is there"
+        child.say(Alive(0, 0, 7))
+        await place.slot.ready()
+        resting = asyncio.create_task(place.slot.rest())
+        await asyncio.sleep(0)
+        assert (place.slot.state, place.slot.is_burying) == ("stopped", True)
+        next_one = asyncio.create_task(place.slot.ready())
+        await asyncio.sleep(0)
+        assert not place.ends and place.slot.is_at_rest
+        child.ended.set_result(0)
+        await resting
+        assert [end.is_wanted for end in place.ends] == [True]
+        assert "before it was ready" not in place.ends[0].error.message
+        assert place.slot.last_told == Alive(0, 0, 7)
+        await until(lambda: place.slot.state == "starting")
+        assert not place.slot.is_at_rest
+        next_one.cancel()
+        await place.slot.close()
+
+
 async def test_condemned_child_is_killed_at_once_and_the_reason_told(child: HandChild):
     async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
         place = Place(child, tasks)

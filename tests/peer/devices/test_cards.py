@@ -121,10 +121,11 @@ def test_wsl_is_told_by_its_node(tmp_path: Path) -> None:
     assert "installed in Windows" in why_unseen(tmp_path)
 
 
+@pytest.mark.parametrize("script", ["exit 9", ":"], ids=["it fails", "it has nothing to say"])
 async def test_where_the_tool_is_silent_the_module_lists_what_has_a_node_here(
-    driver_tool: Callable[[str], None], tmp_path: Path
+    driver_tool: Callable[[str], None], tmp_path: Path, script: str
 ) -> None:
-    driver_tool("exit 9")
+    driver_tool(script)
     assert await find_cards(None, tmp_path / "none", tmp_path) == []
     for minor, bus in enumerate(("0000:01:00.0", "0000:41:00.0", "0000:81:00.0")):
         folder = tmp_path / "driver" / "gpus" / bus

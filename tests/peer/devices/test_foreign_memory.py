@@ -15,7 +15,7 @@ import pytest
 from aiohttp import ClientSession
 
 from cortex.peer.config import EvictionConfig, PeerConfig
-from cortex.peer.devices import gpus, yielding
+from cortex.peer.devices import gpu_looks, gpus
 from cortex.peer.serving.server import serving
 
 GIB = 1 << 30
@@ -29,7 +29,7 @@ class Peer:
     """`show` has the driver tell that so much is free on each of two GPUs."""
 
     def __init__(self, session: ClientSession, models: Path, tool: Callable[[str], None]) -> None:
-        self._session = session
+        self.session = session
         self._models = models
         self.tool = tool
 
@@ -37,8 +37,17 @@ class Peer:
         self.tool(script_of(*free_gib))
 
     async def load(self, model: str) -> tuple[int, Any]:
-        async with self._session.post("/models/load", json={"model": model}) as reply:
+        async with self.session.post("/models/load", json={"model": model}) as reply:
             return reply.status, await reply.json()
+
+    async def unload(self, model: str) -> None:
+        async with self.session.post("/models/unload", json={"model": model}) as reply:
+            assert reply.status == 200
+
+    async def foreign_gib(self) -> float:
+        """As this peer is seen closely."""
+        (device,) = json.loads(await self.text("/fleet/peers/atlas"))["devices"]
+        return device["foreign_bytes"] / GIB
 
     async def there(self) -> dict[str, int]:
         (told,) = json.loads(await self.text("/fleet"))["peers"]
@@ -57,7 +66,7 @@ class Peer:
             await asyncio.sleep(0.02)
 
     async def text(self, path: str) -> str:
-        async with self._session.get(path) as reply:
+        async with self.session.get(path) as reply:
             return await reply.text()
 
     async def until_loads(self, model: str) -> None:
@@ -81,8 +90,8 @@ def open_peer(
     driver_tool: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Any]:
-    monkeypatch.setattr(yielding, "_GPU_LOOK_S", 0.05)
-    monkeypatch.setattr(yielding, "_ILL_LOOK_S", 0.05)
+    for rest in ("_GPU_LOOK_S", "_SELDOM_LOOK_S", "_ILL_LOOK_S"):
+        monkeypatch.setattr(gpu_looks, rest, 0.05)
     monkeypatch.setattr(gpus, "ANSWER_S", 1.0)
     folder = make_models(*MODELS)
     for name in MODELS:
@@ -140,6 +149,33 @@ async def test_the_gpu_that_others_leave_alone_is_chosen(open_peer: Callable[...
         assert (await peer.load("one"))[0] == 200
         await peer.until_there("one")
         assert await peer.there() == {"one": 1}
+
+
+async def test_an_idle_peer_decides_and_tells_by_what_is_so_now(
+    open_peer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gpu_looks, "_SELDOM_LOOK_S", 600)
+    monkeypatch.setattr(gpu_looks, "_FRESH_S", 0.1)
+    async with open_peer(4) as peer:
+        peer.show(32)
+        while await peer.foreign_gib() > 5:  # noqa: ASYNC110 - what was seen at the start is fresh
+            await asyncio.sleep(0.02)
+        peer.show(4)
+        while (await peer.load("one"))[0] != 503:
+            await peer.unload("one")
+        peer.show(32)
+        await peer.until_loads("one")
+
+
+async def test_a_dashboard_sees_what_is_so_now_for_as_long_as_it_is_open(
+    open_peer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    for rest in ("_SELDOM_LOOK_S", "_FRESH_S"):
+        monkeypatch.setattr(gpu_looks, rest, 600)
+    async with open_peer(4) as peer, peer.session.get("/fleet/events") as reply:
+        assert reply.status == 200
+        peer.show(32)
+        await peer.until_nobody_else()
 
 
 @pytest.mark.parametrize("script", ["exec sleep 600", "exit 9", "echo nonsense"])

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled, ModelInvalid
 from cortex.engine.messages import Loaded
 from cortex.engine.stream import Stage
+from cortex.peer.children.engine_side import EngineUse
 from cortex.peer.children.slot import ChildEnd
 from cortex.peer.config import EvictionConfig, Locations, PeerConfig
 from cortex.peer.devices.places import Extent, Place, Ticket
@@ -48,6 +49,7 @@ class HandEngines:
         # Where a load is not wanted any more; one at a time is under way on a device.
         self.cancelled: set[int] = set()
         self.on_renewal: Callable[[int], None] = lambda device: None
+        self.away, self.leaving = {0, 1}, set[int]()
 
     def need_of(self, model: ModelInfo, extent: Extent) -> Need | None:
         sizes = tuple(Size(8, 1, num_bytes) for num_bytes in SIZES[model.id])
@@ -61,7 +63,8 @@ class HandEngines:
 
     async def load(self, place: Place, on_stage: Callable[[Stage], None]) -> Loaded:
         held = self.on_device[place.device]
-        assert place.model.id not in held
+        assert place.model.id not in held and place.device not in self.leaving
+        self.away.discard(place.device)
         held[place.model.id] = place.size.num_bytes
         try:
             await self._move(place.device)
@@ -93,6 +96,20 @@ class HandEngines:
         self.on_renewal(device)
         with contextlib.suppress(EngineFailed):  # one that is to end anyway may well die
             await self._move(device)
+
+    def use(self, device: int) -> EngineUse:
+        if device in self.away | self.leaving:
+            return "away"
+        return "busy" if any(where == device for where, _ in self.moves) else "idle"
+
+    async def rest(self, device: int) -> bool:
+        assert self.use(device) == "idle" and not self.on_device[device]
+        self.leaving.add(device)
+        with contextlib.suppress(EngineFailed):
+            await self._move(device)
+        self.leaving.discard(device)
+        self.away.add(device)
+        return True
 
     async def _move(self, device: int) -> None:
         move = (device, self._loop.create_future())

@@ -55,7 +55,7 @@ async def test_memory_is_looked_at_where_devices_have_part_in_it_and_again_after
             is_over.set()
 
     config = replace(CONFIG, engine="torch", devices=("cpu",))
-    [look] = yielding.yielders(config, (), cast(Devices, devices), tuple, changed)
+    [look] = yielding.yielders(config, cast(Devices, devices), tuple, changed)
     looking = asyncio.create_task(look)
     async with asyncio.timeout(DEADLINE_S):
         await is_over.wait()

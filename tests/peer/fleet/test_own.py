@@ -23,7 +23,7 @@ from cortex.engine.messages import Alive, Loaded, ModelStatus
 from cortex.engine.stream import Event, Finished, Piece, Stage
 from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.config import Card, Locations, PeerConfig
-from cortex.peer.devices import yielding
+from cortex.peer.devices import gpu_looks
 from cortex.peer.devices.gpus import Gpu
 from cortex.peer.fleet.membership import GossipCounters, OwnState
 from cortex.peer.fleet.own import Reporter
@@ -304,7 +304,8 @@ async def test_how_busy_a_gpu_is_is_told_for_as_long_as_the_driver_tells(
     monkeypatch: pytest.MonkeyPatch,
     memory: str,
 ):
-    monkeypatch.setattr(yielding, "_GPU_LOOK_S", 0.05)
+    for rest in ("_GPU_LOOK_S", "_SELDOM_LOOK_S"):
+        monkeypatch.setattr(gpu_looks, rest, 0.05)
     said = f"echo '0, H100, {memory}, 570.124, GPU-5, %d, 61, 412.31'"
     driver_tool(said % 92)
     async with reported(make_config(devices=("fake:0",))) as (_, ear):
