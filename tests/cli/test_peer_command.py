@@ -105,11 +105,13 @@ def test_of_a_peer_with_a_log_in_json_every_line_is_an_object_and_none_says_it_a
     assert any(event.startswith("ready in ") for event in events)
 
 
-def test_a_peer_that_its_supervisor_aborts_leaves_its_stacks() -> None:
+def test_a_peer_that_its_supervisor_aborts_leaves_the_stacks_of_all_its_threads() -> None:
     with running("--engine", "fake", stderr=subprocess.PIPE) as (process, _):
         process.send_signal(signal.SIGABRT)
         _, told = process.communicate(timeout=DEADLINE_S)
-    assert "Fatal Python error: Aborted" in told and "in serve\n" in told
+    # Of each only the last hundred calls: within an import a stack is deeper than that.
+    assert "Fatal Python error: Aborted" in told
+    assert told.count("(most recent call first)") > 1
 
 
 def ask(address: str) -> Any:
