@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ..live.peers import UNREACHABLE, up_everywhere
 from ..live.process import NotReady, PeerProcess
-from .history import Harm
+from .history import ENDED_BY_ITSELF, Harm
 
 MOST_DOWN = 2
 # How long a peer is halted, or stays away after its end.
@@ -43,6 +43,9 @@ class Misfortune:
     async def befall_all(self, seconds: float | None) -> None:
         """Chance for so long; without a time each leaves once. At the end all are there again."""
         await (self.roll() if seconds is None else self.strike(time.monotonic() + seconds))
+        for peer in self.peers:
+            if not peer.is_running:
+                self._tell_end(peer)
         self.is_over = True
 
     async def strike(self, until_s: float) -> None:
@@ -65,6 +68,9 @@ class Misfortune:
 
     async def _befall(self, peer: PeerProcess, kind: str) -> None:
         begun_s = time.monotonic()
+        if not peer.is_running:
+            self._tell_end(peer)
+            kind = "kill"
         if kind == "halt":
             peer.signal(signal.SIGSTOP)
             await asyncio.sleep(self.rng.uniform(*_HALTED_S))
@@ -81,6 +87,12 @@ class Misfortune:
         ended_s = time.monotonic() + _AFTER_S
         self.harms.append(Harm(peer.name, kind, begun_s - self.zero_s, ended_s - self.zero_s))
         self._down.discard(peer.name)
+
+    def _tell_end(self, peer: PeerProcess) -> None:
+        """Nobody told it to: a fault of the peer, whatever it cost the clients."""
+        print(f"{peer.name} had ended by itself:\n{peer.tail()}", file=sys.stderr)
+        now_s = time.monotonic() - self.zero_s
+        self.harms.append(Harm(peer.name, ENDED_BY_ITSELF, now_s, now_s))
 
     async def _started(self, peer: PeerProcess) -> bool:
         """The trial asks what becomes of requests: a start that fails is told and counted."""

@@ -55,6 +55,10 @@ class Harm:
     ended_s: float
 
 
+# The kind of harm that nobody did to a peer.
+ENDED_BY_ITSELF = "ended by itself"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     counts: Mapping[str, int]
@@ -65,7 +69,8 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        return not self.errors and not self.wrong_answers and not self.counts["answered twice"]
+        unwanted = ("answered twice", ENDED_BY_ITSELF)
+        return not (self.errors or self.wrong_answers or any(map(self.counts.get, unwanted)))
 
     @property
     def is_unbroken(self) -> bool:

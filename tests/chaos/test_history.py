@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.chaos.history import Answer, Attempt, Harm, Verdict, judged
+from bench.chaos.history import ENDED_BY_ITSELF, Answer, Attempt, Harm, Verdict, judged
 
 TWINS = {0: Answer("yes", "stop", 3), 1: Answer("no", "stop", 2)}
 KILLED = Harm("ada", "kill", 10.0, 20.0)
@@ -73,3 +73,9 @@ def test_the_gaps_told_are_those_through_an_ingress_that_nobody_harmed() -> None
     verdict = verdict_of(short, longer, halted)
     assert verdict.is_clean
     assert verdict.gaps_s["worst"] == 1.1
+
+
+def test_a_peer_that_ended_by_itself_is_a_fault_even_where_no_client_met_it() -> None:
+    assert judged([attempt(0)], [KILLED], TWINS, 2).is_clean
+    ended = Harm("bob", ENDED_BY_ITSELF, 5.0, 5.0)
+    assert not judged([attempt(0)], [ended], TWINS, 2).is_clean
