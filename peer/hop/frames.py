@@ -21,7 +21,6 @@ _PART = msgspec.msgpack.Decoder(Part)
 
 class _OfRequest(msgspec.Struct):
     request_id: Word
-    epoch: int
 
 
 class _Newer(msgspec.Struct):
@@ -29,7 +28,6 @@ class _Newer(msgspec.Struct):
 
     type: str
     request_id: Word | None = None
-    epoch: int = 0
     parts: tuple[msgspec.Raw, ...] = ()
 
 
@@ -61,7 +59,7 @@ def _read_newer(told: _Newer) -> Message | None:
     if told.type not in _KNOWN:
         return None
     if told.request_id is not None:
-        return Parts((Part(told.request_id, told.epoch, Unread()),))
+        return Parts((Part(told.request_id, Unread()),))
     if not told.parts:
         raise ValueError("it is of no request")
     return Parts(tuple(map(_read_part, told.parts)))
@@ -72,4 +70,4 @@ def _read_part(data: msgspec.Raw) -> Part:
         return _PART.decode(data)
     except msgspec.ValidationError:
         of = _OF_REQUEST.decode(data)
-        return Part(of.request_id, of.epoch, Unread())
+        return Part(of.request_id, Unread())

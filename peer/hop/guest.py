@@ -12,7 +12,6 @@ import secrets
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from cortex.engine.errors import CortexError, InvalidRequest, ModelNotFound
 from cortex.engine.errors import to_info as to_any_info
@@ -26,7 +25,6 @@ from ..orders.values import Order, Report, unpack_order
 from ..release import own_release
 from .link import HopLink, Socket
 from .messages import (
-    LEASE_EPOCH,
     Ask,
     Cancel,
     CountAsk,
@@ -53,12 +51,6 @@ Grant = Callable[[LeaseAsk], Awaitable[Leased]]
 CarryOut = Callable[[Order], AsyncGenerator[Report]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    epoch: int
-    task: asyncio.Task[None]
-
-
 class Guest:
     """`intake` bounds the requests of all guests together, and `max_bytes` each of them. `name` is
     what this peer is called.
@@ -81,7 +73,7 @@ class Guest:
         self._carry_out = carry_out
         self._intake = intake
         self.link = HopLink(socket, self, Assembler(max_bytes, intake.holding), tick_s)
-        self._works: dict[str, _Work] = {}
+        self._works: dict[str, asyncio.Task[None]] = {}
         self.gone = asyncio.Event()
 
     async def run(self) -> None:
@@ -102,31 +94,31 @@ class Guest:
         match message:
             case Ask():
                 work = functools.partial(self._answer, message)
-                self._begin(message.request_id, message.epoch, size_bytes, work)
+                self._begin(message.request_id, size_bytes, work)
             case CountAsk():
                 work = functools.partial(self._count, message)
-                self._begin(message.request_id, message.epoch, size_bytes, work)
+                self._begin(message.request_id, size_bytes, work)
             case LeaseAsk():
                 work = functools.partial(self._lease, message)
-                self._begin(message.request_id, LEASE_EPOCH, size_bytes, work)
+                self._begin(message.request_id, size_bytes, work)
             case OrderAsk():
                 work = functools.partial(self._obey, message)
-                self._begin(message.request_id, message.epoch, size_bytes, work)
+                self._begin(message.request_id, size_bytes, work)
             case Parts():  # an ask that was not understood
                 refused = to_info(self._outdated())
                 for part in message.parts:
-                    self.link.post(Failed(part.request_id, part.epoch, refused))
+                    self.link.post(Failed(part.request_id, refused))
             case Cancel():
                 known = self._works.get(message.request_id)
-                if known is not None and known.epoch == message.epoch:
-                    known.task.cancel()
+                if known is not None:
+                    known.cancel()
             case Goodbye():
                 self.link.close("said goodbye")
             case _:
                 pass  # what only hosts say
 
     def refuse(self, piece: Slice, error: CortexError) -> None:
-        self.link.post(Failed(piece.request_id, piece.epoch, to_info(error)))
+        self.link.post(Failed(piece.request_id, to_info(error)))
 
     def tick(self) -> None:
         pass
@@ -137,7 +129,7 @@ class Guest:
 
     def _cancel_all(self) -> None:
         for work in self._works.values():
-            work.task.cancel()
+            work.cancel()
 
     def _outdated(self) -> HostOutdated:
         return HostOutdated(
@@ -146,36 +138,26 @@ class Guest:
             "update that peer",
         )
 
-    def _begin(
-        self, request_id: str, epoch: int, size_bytes: int, work: Callable[[], Awaitable[None]]
-    ) -> None:
-        """A later attempt takes the place of an earlier one."""
-        known = self._works.get(request_id)
-        if known is not None:
-            if known.epoch >= epoch:
-                return
-            known.task.cancel()
-        task = self._tasks.create_task(self._run(request_id, epoch, size_bytes, work))
-        self._works[request_id] = begun = _Work(epoch, task)
-        task.add_done_callback(lambda _: self._end(request_id, begun))
-
-    def _end(self, request_id: str, ended: _Work) -> None:
-        if self._works.get(request_id) is ended:
-            del self._works[request_id]
+    def _begin(self, request_id: str, size_bytes: int, work: Callable[[], Awaitable[None]]) -> None:
+        if request_id in self._works:
+            return  # no asker of ours gives two requests one id
+        task = self._tasks.create_task(self._run(request_id, size_bytes, work))
+        self._works[request_id] = task
+        task.add_done_callback(lambda _: self._works.pop(request_id))
 
     async def _run(
-        self, request_id: str, epoch: int, size_bytes: int, work: Callable[[], Awaitable[None]]
+        self, request_id: str, size_bytes: int, work: Callable[[], Awaitable[None]]
     ) -> None:
         try:
             with self._intake.admitted(1), self._intake.holding(size_bytes):
                 await work()
         except CortexError as error:
-            self.link.post(Failed(request_id, epoch, to_info(error)))
+            self.link.post(Failed(request_id, to_info(error)))
         except Exception as error:
             # A bug of ours, over one request. The error's text may hold client data.
             where = "".join(traceback.format_tb(error.__traceback__))
             logger.error("hop request failed error=%s\n%s", type(error).__name__, where)
-            self.link.post(Failed(request_id, epoch, to_any_info(error)))
+            self.link.post(Failed(request_id, to_any_info(error)))
 
     async def _answer(self, ask: Ask) -> None:
         await self._check_model(ask.request.model, ask.model)
@@ -186,12 +168,12 @@ class Guest:
         with self._node.live.entered(live):
             async with live.cancellable(), aclosing(events):
                 async for event in events:
-                    await self.link.put_part(Part(ask.request_id, ask.epoch, event))
+                    await self.link.put_part(Part(ask.request_id, event))
 
     async def _count(self, ask: CountAsk) -> None:
         await self._check_model(ask.request.model, ask.model)
         prompt_tokens = await self._node.count(ask.request)
-        self.link.post(Counted(ask.request_id, ask.epoch, prompt_tokens))
+        self.link.post(Counted(ask.request_id, prompt_tokens))
 
     async def _lease(self, wish: LeaseAsk) -> None:
         self.link.post(await self._grant(wish))
@@ -203,8 +185,8 @@ class Guest:
             raise self._outdated()
         async with aclosing(self._carry_out(order)) as reports:
             async for report in reports:
-                self.link.post(Reported(asked.request_id, asked.epoch, report))
-        self.link.post(Reported(asked.request_id, asked.epoch, None))
+                self.link.post(Reported(asked.request_id, report))
+        self.link.post(Reported(asked.request_id, None))
 
     async def _check_model(self, model_id: str, weights: ModelId) -> None:
         """Raises ModelNotFound where that name means other weights here."""

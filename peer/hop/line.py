@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 
 from cortex.engine.errors import CortexError
 
@@ -32,12 +31,6 @@ _MAX_PARTS_BYTES = 128 * 1024 * 1024
 _UNUSED = "was not used"
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    epoch: int
-    call: Call
-
-
 class Line:
     """`on_end` is called as soon as no more may be asked over it, with whether the host is to be
     doubted. It ends by itself where nothing was asked for so many ticks.
@@ -56,26 +49,26 @@ class Line:
         self._on_end = on_end
         self._idle_ticks = idle_ticks
         self._num_idle_ticks = 0
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, Call] = {}
         self._why_over: str | None = None
         self._has_left = False
 
     @contextmanager
-    def calling(self, request_id: str, epoch: int, call: Call) -> Generator[None]:
+    def calling(self, request_id: str, call: Call) -> Generator[None]:
         """Ask within the block: what comes for it is heard, and leaving early cancels it.
 
         Raises HostLost or HostLeaving where the connection has ended already.
         """
         if self._why_over is not None:
             raise self._lost(self._why_over)
-        self._asked[request_id] = _Asked(epoch, call)
+        self._asked[request_id] = call
         try:
             yield
         finally:
             del self._asked[request_id]
             if not call.is_over:
-                self.link.post(Cancel(request_id, epoch))
-            self.link.withdraw(request_id, epoch)
+                self.link.post(Cancel(request_id))
+            self.link.withdraw(request_id)
 
     def hear(self, message: Message, size_bytes: int) -> None:
         match message:
@@ -83,17 +76,17 @@ class Line:
                 for part in message.parts:
                     self._hear_part(part)
             case Failed():
-                asked = self._asked.get(message.request_id)
-                if asked is not None and asked.epoch == message.epoch:
-                    asked.call.end(from_info(message.error))
+                call = self._asked.get(message.request_id)
+                if call is not None:
+                    call.end(from_info(message.error))
             case Counted() | Leased():
-                asked = self._asked.get(message.request_id)
-                if asked is not None and isinstance(asked.call, Question):
-                    asked.call.hear(message)
+                call = self._asked.get(message.request_id)
+                if isinstance(call, Question):
+                    call.hear(message)
             case Reported():
-                asked = self._asked.get(message.request_id)
-                if asked is not None and isinstance(asked.call, OrderCall):
-                    asked.call.hear(message.report)
+                call = self._asked.get(message.request_id)
+                if isinstance(call, OrderCall):
+                    call.hear(message.report)
             case Goodbye():
                 self._has_left = True
                 self._on_end(False)
@@ -114,26 +107,26 @@ class Line:
         self._on_end(not self._has_left and why not in (_UNUSED, CLOSED_HERE))
 
     def _hear_part(self, part: Part) -> None:
-        asked = self._asked.get(part.request_id)
-        if asked is None or asked.epoch != part.epoch:
+        call = self._asked.get(part.request_id)
+        if call is None:
             return
         if isinstance(part.event, Unread):
             unread = HostUnread(
                 f"peer {self.host.hex()} answers in words that are not known here",
                 "it runs a newer cortex: update this one",
             )
-            if isinstance(asked.call, OrderCall) and asked.call.has_reports:
-                asked.call.pass_over(unread)
+            if isinstance(call, OrderCall) and call.has_reports:
+                call.pass_over(unread)
                 return
-            self.link.post(Cancel(part.request_id, part.epoch))
-            asked.call.end(unread)
-        elif isinstance(asked.call, AnswerCall):
-            asked.call.hear(part.event)
+            self.link.post(Cancel(part.request_id))
+            call.end(unread)
+        elif isinstance(call, AnswerCall):
+            call.hear(part.event)
 
     def _end_all(self, why: str) -> None:
         self._why_over = self._why_over or why
-        for asked in self._asked.values():
-            asked.call.end(self._lost(why))
+        for call in self._asked.values():
+            call.end(self._lost(why))
 
     def _lost(self, why: str) -> HostLost:
         host = self.host.hex()

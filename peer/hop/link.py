@@ -110,15 +110,15 @@ class HopLink:
         if self._outbox.num_waiting > _MOST_WAITING:
             self.close("did not read")
 
-    def post_request(self, frame: bytes, request_id: str, epoch: int) -> None:
+    def post_request(self, frame: bytes, request_id: str) -> None:
         """`post`, for a message that was packed elsewhere because it may be long."""
         if not self._ended.done():
-            self._outbox.put_request(frame, request_id, epoch)
+            self._outbox.put_request(frame, request_id)
             self._filled.set()
 
-    def withdraw(self, request_id: str, epoch: int) -> None:
+    def withdraw(self, request_id: str) -> None:
         """What of a long request has not gone yet is not to go."""
-        self._outbox.withdraw(request_id, epoch)
+        self._outbox.withdraw(request_id)
 
     async def put_part(self, part: Part) -> None:
         """Send; all parts of one turn of the loop go in one message.
@@ -175,7 +175,7 @@ class HopLink:
             size_bytes = len(whole)
             message = await off_loop(size_bytes, functools.partial(unpack, whole))
         if isinstance(message, Cancel):
-            self._assembler.forget(message.request_id, message.epoch)
+            self._assembler.forget(message.request_id)
         if not (message is None or isinstance(message, Beat | Slice)):
             self._ear.hear(message, size_bytes)
 

@@ -1,8 +1,8 @@
 """What two peers say to each other over the hop: requests one way, their events the other.
 
-One connection carries many requests, each under an id that the asking side made up and an `epoch`
-that numbers its attempts: what an abandoned attempt still sends is dropped by it. A side that
-has nothing to say beats, so that silence means death. A message that is too long to go at once is
+One connection carries many requests, each attempt under an id that the asking side made up: what
+an abandoned one still sends is dropped by it. A side that has nothing to say beats, so that
+silence means death. A message that is too long to go at once is
 sent in slices. Unknown fields are passed over, but for those of a ChatRequest; a message of an
 unknown type is dropped, and one that says of a request what only newer peers know ends that request
 alone.
@@ -19,9 +19,6 @@ from cortex.engine.types import ChatRequest
 from ..gossip.ids import U8, U63, Model, Node, Word
 from ..orders.values import Report
 
-# The one attempt at a question who loads.
-LEASE_EPOCH = 0
-
 # ingress -> host
 
 
@@ -32,7 +29,6 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     """
 
     request_id: Word
-    epoch: int
     model: Model
     request: ChatRequest
     resume: Resume | None = None
@@ -43,7 +39,6 @@ class CountAsk(msgspec.Struct, frozen=True, tag=True):
     """How many tokens does the prompt of this request have?"""
 
     request_id: Word
-    epoch: int
     model: Model
     request: ChatRequest
 
@@ -52,7 +47,6 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
     """Nobody wants it any more."""
 
     request_id: Word
-    epoch: int
 
 
 class LeaseAsk(msgspec.Struct, frozen=True, tag=True):
@@ -72,7 +66,6 @@ class OrderAsk(msgspec.Struct, frozen=True, tag=True):
     """Do this. `order` is packed on its own, so that a peer that does not know it says so."""
 
     request_id: Word
-    epoch: int
     order: bytes
 
 
@@ -85,7 +78,6 @@ class Unread(msgspec.Struct, frozen=True, tag=True):
 
 class Part(msgspec.Struct, frozen=True):
     request_id: Word
-    epoch: int
     event: Stage | Accepted | Began | Piece | Finished | Vector | Unread
 
 
@@ -97,13 +89,11 @@ class Parts(msgspec.Struct, frozen=True, tag=True):
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
     request_id: Word
-    epoch: int
     error: ErrorInfo
 
 
 class Counted(msgspec.Struct, frozen=True, tag=True):
     request_id: Word
-    epoch: int
     prompt_tokens: int
 
 
@@ -120,7 +110,6 @@ class Reported(msgspec.Struct, frozen=True, tag=True):
     """
 
     request_id: Word
-    epoch: int
     report: Report | None
 
 
@@ -134,7 +123,6 @@ class Slice(msgspec.Struct, frozen=True, tag=True):
     """
 
     request_id: Word
-    epoch: int
     total_bytes: U63
     offset: U63
     data: bytes

@@ -22,7 +22,6 @@ SLICE_BYTES = 32 * 1024
 class _Outgoing:
     frame: bytes
     request_id: str = ""
-    epoch: int = 0
     num_gone: int = 0
 
 
@@ -45,14 +44,14 @@ class Outbox:
         self._join_parts()
         self._front.append(_Outgoing(pack(message)))
 
-    def put_request(self, frame: bytes, request_id: str, epoch: int) -> None:
+    def put_request(self, frame: bytes, request_id: str) -> None:
         """A packed message that begins a request: a long one lets others pass."""
         lane = self._back if len(frame) > SLICE_BYTES else self._front
-        lane.append(_Outgoing(frame, request_id, epoch))
+        lane.append(_Outgoing(frame, request_id))
 
-    def withdraw(self, request_id: str, epoch: int) -> None:
+    def withdraw(self, request_id: str) -> None:
         """What of a long request has not gone yet is not to go."""
-        self._back = deque(o for o in self._back if (o.request_id, o.epoch) != (request_id, epoch))
+        self._back = deque(o for o in self._back if o.request_id != request_id)
 
     def take(self) -> bytes | None:
         """What is to be sent next, no longer than a slice with its envelope."""
@@ -73,7 +72,7 @@ class Outbox:
 def _next_slice(lane: deque[_Outgoing]) -> bytes:
     head = lane[0]
     data = head.frame[head.num_gone : head.num_gone + SLICE_BYTES]
-    piece = Slice(head.request_id, head.epoch, len(head.frame), head.num_gone, data)
+    piece = Slice(head.request_id, len(head.frame), head.num_gone, data)
     head.num_gone += len(data)
     if head.num_gone == len(head.frame):
         lane.popleft()

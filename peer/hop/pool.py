@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
 import logging
 import secrets
 import traceback
@@ -30,7 +29,7 @@ from .dialling import Dialler
 from .frames import pack
 from .line import Line
 from .link import TICK_S, NodeOf
-from .messages import LEASE_EPOCH, Ask, CountAsk, Counted, LeaseAsk, Leased, OrderAsk
+from .messages import Ask, CountAsk, Counted, LeaseAsk, Leased, OrderAsk
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +54,6 @@ class HopPool:
         self._on_lost = on_lost
         self._tick_s = tick_s
         self._idle_ticks = idle_ticks
-        self._epochs = itertools.count(1)
         # By host: the line, or why there is none, once that is known.
         self._lines: dict[NodeId, asyncio.Future[Line | str]] = {}
         self._lives: set[asyncio.Task[None]] = set()
@@ -79,23 +77,23 @@ class HopPool:
         num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         """`Hops.ask`. A generator that was begun is to be closed by its reader."""
-        ask = Ask(_new_id(), next(self._epochs), model, request, resume, num_losses)
+        ask = Ask(_new_id(), model, request, resume, num_losses)
         call = AnswerCall(num_missing(request, resume))
         frame = await _packed(ask)
         line = await self._line(host)
-        with line.calling(ask.request_id, ask.epoch, call):
-            line.link.post_request(frame, ask.request_id, ask.epoch)
+        with line.calling(ask.request_id, call):
+            line.link.post_request(frame, ask.request_id)
             del ask, frame
             while call.num_unfinished:
                 yield await call.next()
 
     async def count(self, host: NodeId, model: ModelId, request: ChatRequest) -> int:
-        ask = CountAsk(_new_id(), next(self._epochs), model, request)
+        ask = CountAsk(_new_id(), model, request)
         question = Question(Counted)
         frame = await _packed(ask)
         line = await self._line(host)
-        with line.calling(ask.request_id, ask.epoch, question):
-            line.link.post_request(frame, ask.request_id, ask.epoch)
+        with line.calling(ask.request_id, question):
+            line.link.post_request(frame, ask.request_id)
             return (await question.answer()).prompt_tokens
 
     async def lease(self, arbiter: NodeId, wish: LeaseAsk) -> Leased:
@@ -103,16 +101,16 @@ class HopPool:
         wish = replace(wish, request_id=_new_id())
         question = Question(Leased)
         line = await self._line(arbiter)
-        with line.calling(wish.request_id, LEASE_EPOCH, question):
+        with line.calling(wish.request_id, question):
             line.link.post(wish)
             return await question.answer()
 
     async def order(self, host: NodeId, order: Order) -> AsyncGenerator[Report]:
         """`OrderHops.order`. A generator that was begun is to be closed by its reader."""
-        ask = OrderAsk(_new_id(), next(self._epochs), pack_order(order))
+        ask = OrderAsk(_new_id(), pack_order(order))
         call = OrderCall()
         line = await self._line(host)
-        with line.calling(ask.request_id, ask.epoch, call):
+        with line.calling(ask.request_id, call):
             line.link.post(ask)
             while (report := await call.next()) is not None:
                 yield report

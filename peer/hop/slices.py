@@ -21,7 +21,7 @@ class Assembler:
     def __init__(self, max_bytes: int, hold: Callable[[int], AbstractContextManager[None]]) -> None:
         self._max_bytes = max_bytes
         self._hold = hold
-        self._key = ("", 0)
+        self._request_id = ""
         self._total_bytes = 0
         self._num_come = 0
         # None where nothing is wanted of what comes.
@@ -36,7 +36,7 @@ class Assembler:
         """
         if piece.offset == 0:
             self.close()
-            self._key, self._total_bytes = (piece.request_id, piece.epoch), piece.total_bytes
+            self._request_id, self._total_bytes = piece.request_id, piece.total_bytes
         if piece.offset != self._num_come or piece.total_bytes != self._total_bytes:
             raise FrameError("a slice that does not follow the one before it")
         self._num_come += len(piece.data)
@@ -53,9 +53,9 @@ class Assembler:
         self.close()
         return data
 
-    def forget(self, request_id: str, epoch: int) -> None:
+    def forget(self, request_id: str) -> None:
         """No more slices of this one come."""
-        if self._key == (request_id, epoch):
+        if self._request_id == request_id:
             self.close()
 
     def _make_room(self) -> None:

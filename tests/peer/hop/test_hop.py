@@ -183,7 +183,7 @@ async def test_an_order_that_only_newer_peers_know_is_refused_and_the_hop_goes_o
 ):
     children = memory_children()
     async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
-        told = await hops.told(fleet, OrderAsk("r1", 1, order))
+        told = await hops.told(fleet, OrderAsk("r1", order))
         assert [one async for one in fleet.hops.order(hops.node, CancelJob("x"))] == [Done()]
     assert isinstance(told, Failed) and told.error.code == "host_outdated"
     assert f"peer 'borea' runs cortex {own_release()}" in told.error.message
@@ -255,7 +255,7 @@ async def test_what_no_ingress_asks_is_refused(
     resume = None if token_ids is None else Resume(b"", "", token_ids)
     request = hops.request(num_choices=num_choices)
     async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
-        ask = Ask("a", 1, hops.model, request, resume)
+        ask = Ask("a", hops.model, request, resume)
         refused = await hops.told(fleet, ask)
         assert isinstance(refused, Failed) and refused.error.code == "invalid_request"
 

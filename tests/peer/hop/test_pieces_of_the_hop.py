@@ -36,7 +36,7 @@ def all_errors() -> list[type[CortexError]]:
 
 def sent(error: CortexError) -> CortexError:
     """The error as it comes out at the other end of a hop."""
-    message = unpack(pack(Failed("a", 1, to_info(error))))
+    message = unpack(pack(Failed("a", to_info(error))))
     assert isinstance(message, Failed)
     return from_info(message.error)
 
@@ -74,22 +74,22 @@ def drained(outbox: Outbox) -> list[Message]:
 
 
 def test_parts_are_joined_and_keep_their_place_among_messages():
-    first, second = (Part(name, 1, Stage("queued")) for name in "ab")
+    first, second = (Part(name, Stage("queued")) for name in "ab")
     outbox = Outbox()
     outbox.put_part(first)
     outbox.put_part(second)
-    outbox.put(Cancel("a", 1))
+    outbox.put(Cancel("a"))
     outbox.put_part(first)
-    assert drained(outbox) == [Parts((first, second)), Cancel("a", 1), Parts((first,))]
+    assert drained(outbox) == [Parts((first, second)), Cancel("a"), Parts((first,))]
 
 
 def test_messages_pass_a_long_request_and_long_parts_keep_their_order():
     outbox = Outbox()
-    outbox.put_request(b"a" * (3 * SLICE_BYTES), "long", 1)
+    outbox.put_request(b"a" * (3 * SLICE_BYTES), "long")
     outbox.put(Beat())
     kinds = [type(message).__name__ for message in drained(outbox)]
     assert kinds == ["Beat", "Slice", "Slice", "Slice"]
-    outbox.put_part(Part("a", 1, Piece((), tuple(range(SLICE_BYTES)))))
+    outbox.put_part(Part("a", Piece((), tuple(range(SLICE_BYTES)))))
     outbox.put(Beat())
     kinds = [type(message).__name__ for message in drained(outbox)]
     assert kinds[-1] == "Beat" and set(kinds[:-1]) == {"Slice"}
@@ -97,17 +97,17 @@ def test_messages_pass_a_long_request_and_long_parts_keep_their_order():
 
 def test_even_a_slow_link_brings_a_part_of_a_long_request_before_that_counts_as_silence():
     outbox = Outbox()
-    outbox.put_request(bytes(1 << 20), "long", 1)
+    outbox.put_request(bytes(1 << 20), "long")
     longest_bytes = max(map(len, iter(outbox.take, None)))
     assert longest_bytes / 20_000 < SILENT_TICKS * TICK_S
 
 
 def test_withdrawn_request_goes_no_further():
     outbox = Outbox()
-    outbox.put_request(b"a" * (3 * SLICE_BYTES), "long", 1)
-    outbox.put_request(b"b" * (2 * SLICE_BYTES), "other", 1)
+    outbox.put_request(b"a" * (3 * SLICE_BYTES), "long")
+    outbox.put_request(b"b" * (2 * SLICE_BYTES), "other")
     outbox.take()
-    outbox.withdraw("long", 1)
+    outbox.withdraw("long")
     assert {m.request_id for m in drained(outbox) if isinstance(m, Slice)} == {"other"}
 
 
@@ -117,7 +117,7 @@ def test_sliced_messages_come_out_whole_one_after_the_other(sizes: list[int], da
     frames = [bytes([number]) * size for number, size in enumerate(sizes)]
     long = [frame for frame in frames if len(frame) > SLICE_BYTES]
     for number, frame in enumerate(long):
-        outbox.put_request(frame, f"{number}", 1)
+        outbox.put_request(frame, f"{number}")
     whole = [assembler.add(m) for m in drained(outbox) if isinstance(m, Slice)]
     assert [bytes(message) for message in whole if message is not None] == long
 
@@ -125,17 +125,17 @@ def test_sliced_messages_come_out_whole_one_after_the_other(sizes: list[int], da
 def test_too_long_a_message_is_refused_once_and_the_next_is_taken():
     assembler = Assembler(10, lambda _: nullcontext())
     with pytest.raises(RequestTooLarge, match="20 bytes"):
-        assembler.add(Slice("a", 1, 20, 0, b"0123456789"))
-    assert assembler.add(Slice("a", 1, 20, 10, b"0123456789")) is None
-    assert assembler.add(Slice("b", 1, 4, 0, b"0123")) == b"0123"
+        assembler.add(Slice("a", 20, 0, b"0123456789"))
+    assert assembler.add(Slice("a", 20, 10, b"0123456789")) is None
+    assert assembler.add(Slice("b", 4, 0, b"0123")) == b"0123"
 
 
 @pytest.mark.parametrize(
-    "after", [Slice("a", 1, 10, 5, b"0"), Slice("a", 1, 9, 4, b"0"), Slice("a", 1, 10, 4, b"0" * 7)]
+    "after", [Slice("a", 10, 5, b"0"), Slice("a", 9, 4, b"0"), Slice("a", 10, 4, b"0" * 7)]
 )
 def test_slice_that_does_not_follow_is_an_error(after: Slice):
     assembler = Assembler(10, lambda _: nullcontext())
-    assembler.add(Slice("a", 1, 10, 0, b"0123"))
+    assembler.add(Slice("a", 10, 0, b"0123"))
     with pytest.raises(FrameError):
         assembler.add(after)
 

@@ -78,9 +78,8 @@ async def scripted_host(
         yield
 
 
-async def say(socket: web.WebSocketResponse, ask: Ask, event: Event, epoch: int = 0) -> None:
-    part = Part(ask.request_id, ask.epoch + epoch, event)
-    await socket.send_bytes(pack(Parts((part,))))
+async def say(socket: web.WebSocketResponse, ask: Ask, event: Event) -> None:
+    await socket.send_bytes(pack(Parts((Part(ask.request_id, event),))))
 
 
 async def test_silent_host_is_lost_after_five_ticks(hops: Hops):
@@ -129,7 +128,7 @@ async def test_silent_asker_is_given_up_with_its_requests(
         hops.host(fleet, make_config(), children.spawn) as host,
         hops.guest(fleet) as socket,
     ):
-        await socket.send_bytes(pack(Ask("a", 1, hops.model, hops.request(max_tokens=1000))))
+        await socket.send_bytes(pack(Ask("a", hops.model, hops.request(max_tokens=1000))))
         await hops.heard(socket)
         await closing(socket)
         assert not list(host.node.live)
@@ -163,7 +162,7 @@ async def test_text_and_oversized_messages_end_the_connection(
             await socket.send_bytes(b"a" * 600_000)
             await closing(socket)
         async with hops.guest(fleet) as socket:
-            await socket.send_bytes(pack(Slice("a", 1, total_bytes=9, offset=3, data=b"abc")))
+            await socket.send_bytes(pack(Slice("a", total_bytes=9, offset=3, data=b"abc")))
             await closing(socket)
 
 
@@ -177,7 +176,7 @@ async def test_messages_of_unknown_kinds_are_passed_over(
         hops.guest(fleet) as socket,
     ):
         await socket.send_bytes(msgspec.msgpack.encode({"type": "FromTheFuture", "what": [1]}))
-        known = msgspec.msgpack.decode(pack(CountAsk("a", 1, hops.model, hops.request())))
+        known = msgspec.msgpack.decode(pack(CountAsk("a", hops.model, hops.request())))
         await socket.send_bytes(msgspec.msgpack.encode(known | {"newer": True}))
         assert isinstance(await hops.heard(socket), Counted)
 
@@ -205,15 +204,15 @@ async def test_request_in_words_of_a_newer_peer_is_refused_alone(
         hops.host(fleet, make_config(), children.spawn),
         hops.guest(fleet) as socket,
     ):
-        told = msgspec.msgpack.decode(pack(kind("a", 1, hops.model, hops.request())))
+        told = msgspec.msgpack.decode(pack(kind("a", hops.model, hops.request())))
         change(told["request"])
         await socket.send_bytes(msgspec.msgpack.encode(told))
         refused = await hops.heard(socket)
-        assert isinstance(refused, Failed) and (refused.request_id, refused.epoch) == ("a", 1)
+        assert isinstance(refused, Failed) and refused.request_id == "a"
         error = from_info(refused.error)
         assert isinstance(error, HostOutdated)
         assert f"peer 'borea' runs cortex {own_release()}" in error.message
-        await socket.send_bytes(pack(CountAsk("b", 1, hops.model, hops.request())))
+        await socket.send_bytes(pack(CountAsk("b", hops.model, hops.request())))
         assert isinstance(await hops.heard(socket), Counted)
 
 
@@ -224,7 +223,7 @@ async def test_answer_in_words_of_a_newer_peer_ends_alone(hops: Hops):
         if len(asked) < 2:
             await say(socket, ask, Stage("distilling"))
             return
-        old, new = (Part(each.request_id, each.epoch, Piece((), (2,))) for each in asked)
+        old, new = (Part(each.request_id, Piece((), (2,))) for each in asked)
         told = msgspec.msgpack.decode(pack(Parts((old, new))))
         told["parts"][0]["event"]["type"] = "Foretold"
         await socket.send_bytes(msgspec.msgpack.encode(told))
@@ -240,42 +239,25 @@ async def test_answer_in_words_of_a_newer_peer_ends_alone(hops: Hops):
         assert fleet.lost == []
 
 
-async def test_attempts_are_told_apart_by_their_epochs(
-    hops: Hops, make_config: MakeConfig, memory_children: Children
-):
-    children = memory_children(fake=FakeConfig(token_interval_ms=5))
-    request = hops.request(max_tokens=1000)
-    async with (
-        hops.fleet() as fleet,
-        hops.host(fleet, make_config(), children.spawn) as host,
-        hops.guest(fleet) as socket,
-    ):
-        for epoch in (2, 3, 1):  # the last one is late, and nobody's any more
-            await socket.send_bytes(pack(Ask("a", epoch, hops.model, request)))
-        await socket.send_bytes(pack(Cancel("a", 2)))  # so is this
-        while not any(isinstance(part.event, Piece) for part in parts(await hops.heard(socket), 3)):
-            await socket.send_bytes(pack(Beat()))
-        [live] = host.node.live
-        assert live.stage is None
-
-
-def parts(message: Message, epoch: int) -> tuple[Part, ...]:
+def parts(message: Message) -> tuple[Part, ...]:
     assert isinstance(message, Parts), message
-    return tuple(part for part in message.parts if part.epoch == epoch)
+    return message.parts
 
 
 async def test_what_an_abandoned_attempt_still_says_is_dropped(hops: Hops):
     async def say_old_and_new(socket: web.WebSocketResponse, ask: Ask) -> None:
-        await say(socket, ask, Piece((), (1,)), epoch=-1)
-        await socket.send_bytes(pack(Failed(ask.request_id, ask.epoch - 1, REFUSED)))
-        await say(socket, ask, Piece((), (2,)))
+        asked.append(ask)
+        await say(socket, asked[0], Piece((), (len(asked),)))
+        if len(asked) > 1:
+            await socket.send_bytes(pack(Failed(asked[0].request_id, REFUSED)))
+            await say(socket, ask, Piece((), (3,)))
 
-    async with (
-        hops.fleet() as fleet,
-        scripted_host(hops, fleet, say_old_and_new),
-        aclosing(fleet.ask(hops.request())) as events,
-    ):
-        assert (await first(events, Piece)).token_ids == (2,)
+    asked: list[Ask] = []
+    async with hops.fleet() as fleet, scripted_host(hops, fleet, say_old_and_new):
+        async with aclosing(fleet.ask(hops.request())) as abandoned:
+            assert (await first(abandoned, Piece)).token_ids == (1,)
+        async with aclosing(fleet.ask(hops.request())) as events:
+            assert (await first(events, Piece)).token_ids == (3,)
 
 
 async def test_one_step_for_many_requests_is_one_message(
@@ -289,10 +271,10 @@ async def test_one_step_for_many_requests_is_one_message(
     ):
         for number in range(8):
             request = hops.request(f"{number}", max_tokens=1000, ignore_eos=True)
-            await socket.send_bytes(pack(Ask(f"{number}", 1, hops.model, request)))
+            await socket.send_bytes(pack(Ask(f"{number}", hops.model, request)))
         sizes: list[int] = []
         while len(sizes) < 40:
-            pieces = [p for p in parts(await hops.heard(socket), 1) if isinstance(p.event, Piece)]
+            pieces = [p for p in parts(await hops.heard(socket)) if isinstance(p.event, Piece)]
             sizes += [len(pieces)] if pieces else []
         assert max(sizes) == 8 and sizes[20:].count(8) > 15
 
@@ -308,7 +290,7 @@ async def test_asker_that_reads_nothing_costs_a_bounded_amount_and_holds_up_nobo
         hops.guest(fleet) as deaf,
     ):
         for number in range(8):
-            await deaf.send_bytes(pack(Ask(f"{number}", 1, hops.model, request)))
+            await deaf.send_bytes(pack(Ask(f"{number}", hops.model, request)))
         await hops.until(lambda: len(children.wanted) == 8)
         # Begun later, and as long: when it has ended, the engine has made all of theirs.
         assert await outcome(fleet.ask(request)) is None
@@ -364,7 +346,7 @@ async def test_room_for_long_requests_is_bounded_and_given_back(
     config = make_config(max_intake_bytes=40_000_000)
 
     def begun(request_id: str) -> bytes:
-        return pack(Slice(request_id, 1, total_bytes=30_000_000, offset=0, data=b"abc"))
+        return pack(Slice(request_id, total_bytes=30_000_000, offset=0, data=b"abc"))
 
     async with (
         hops.fleet() as fleet,
@@ -373,16 +355,16 @@ async def test_room_for_long_requests_is_bounded_and_given_back(
         hops.guest(fleet) as other,
     ):
         await one.send_bytes(begun("a"))
-        await one.send_bytes(pack(CountAsk("b", 1, hops.model, hops.request())))
+        await one.send_bytes(pack(CountAsk("b", hops.model, hops.request())))
         assert isinstance(await hops.heard(one), Counted)  # so the host has heard the slice
         await other.send_bytes(begun("c"))
         refused = await hops.heard(other)
         assert isinstance(refused, Failed) and refused.error.code == "overloaded"
-        await one.send_bytes(pack(Cancel("a", 1)))
-        await one.send_bytes(pack(CountAsk("d", 1, hops.model, hops.request())))
+        await one.send_bytes(pack(Cancel("a")))
+        await one.send_bytes(pack(CountAsk("d", hops.model, hops.request())))
         assert isinstance(await hops.heard(one), Counted)
         await other.send_bytes(begun("e"))
-        await other.send_bytes(pack(CountAsk("f", 1, hops.model, hops.request())))
+        await other.send_bytes(pack(CountAsk("f", hops.model, hops.request())))
         assert isinstance(await hops.heard(other), Counted)
 
 
