@@ -5,14 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from itertools import repeat
-from pathlib import Path
 
 from cortex.engine.cores import usable_cores
 from cortex.engine.machine_memory import machine_memory_bytes
 
 from ..config import PeerConfig
 from ..gossip.sections import Device, Hardware
-from .cards import DRIVER, driver_version
 from .device_memory import gpu_of, is_gpu
 from .gpus import Gpu, ask_for_gpus
 
@@ -20,7 +18,6 @@ from .gpus import Gpu, ask_for_gpus
 def read_hardware(
     config: PeerConfig,
     gpus: Sequence[Gpu] = (),
-    driver: Path = DRIVER,
     budgets: Sequence[int] = (),
 ) -> Hardware:
     """A gateway has no device. The memory of a CPU, and of a GPU that does not tell its own, is
@@ -28,7 +25,7 @@ def read_hardware(
     """
     memory_bytes = machine_memory_bytes()
     devices = (
-        _device(config, name, gpu_of(config, name, gpus), budget, driver)
+        _device(config, name, gpu_of(config, name, gpus), budget)
         for name, budget in zip(config.engine_devices, budgets or repeat(0), strict=False)
     )
     return Hardware(tuple(devices), usable_cores(), memory_bytes)
@@ -49,17 +46,15 @@ def read_system() -> str:
     return f"{platform.system()} {platform.machine()}"
 
 
-def _device(
-    config: PeerConfig, name: str, gpu: Gpu | None, budget_bytes: int, driver: Path
-) -> Device:
+def _device(config: PeerConfig, name: str, gpu: Gpu | None, budget_bytes: int) -> Device:
     kind, _, number = name.rpartition(":")
     most_bytes = budget_bytes if gpu is None else _given_bytes(config, gpu)
     if kind != "cuda":
         words = f"{usable_cores()} cores" if name == "cpu" else name
-        return Device(words, most_bytes or machine_memory_bytes(), 0, "")
+        return Device(words, most_bytes or machine_memory_bytes())
     card = config.card_of(name)
     words = f"gpu {number}" if card is None else card.name[:64]
-    return Device(words, most_bytes, 0, driver_version(driver))
+    return Device(words, most_bytes)
 
 
 def _given_bytes(config: PeerConfig, gpu: Gpu) -> int:

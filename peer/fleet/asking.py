@@ -32,7 +32,7 @@ class LoadQuestions:
             coming.set_result(answer)
 
     async def ask(
-        self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
+        self, nodes: Sequence[NodeId], model: ModelId, limit_s: float
     ) -> Mapping[NodeId, LoadAnswer]:
         """The answers of those that gave one in time."""
         loop = asyncio.get_running_loop()
@@ -45,19 +45,17 @@ class LoadQuestions:
             for _ in range(2):
                 missing = {node: coming for node, coming in answers.items() if not coming.done()}
                 if missing:
-                    seqs += self._send(missing, model, cost_tokens)
+                    seqs += self._send(missing, model)
                     await asyncio.wait(missing.values(), timeout=limit_s / 2)
         finally:
             for seq in seqs:
                 self._waiting.pop(seq, None)
         return {node: coming.result() for node, coming in answers.items() if coming.done()}
 
-    def _send(
-        self, missing: Mapping[NodeId, _Answer], model: ModelId, cost_tokens: int
-    ) -> Iterable[int]:
+    def _send(self, missing: Mapping[NodeId, _Answer], model: ModelId) -> Iterable[int]:
         def send(core: Core, _: float) -> Iterable[int]:
             """Enter the question under all its numbers before any answer can come."""
-            seqs = {node: core.ask_load(node, model, cost_tokens) for node in missing}
+            seqs = {node: core.ask_load(node, model) for node in missing}
             sent = {seq: (node, missing[node]) for node, seq in seqs.items() if seq is not None}
             self._waiting |= sent
             return sent.keys()

@@ -63,7 +63,7 @@ class Membership(Protocol):
         ...
 
     async def ask_loads(
-        self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
+        self, nodes: Sequence[NodeId], model: ModelId, limit_s: float
     ) -> Mapping[NodeId, LoadAnswer]:
         """How busy these are just now; who does not answer within the limit is missing."""
         ...

@@ -115,7 +115,6 @@ def _placed(
                 size_mib=placed.model.size_bytes // _MIB,
                 context_tokens=placed.size.context_tokens,
                 num_slots=_num_slots(config, placed),
-                capabilities=0,
                 computes_in=placed.loaded.computes_in if placed.loaded else "",
                 device=placed.device,
                 reserved_mib=placed.size.num_bytes // _MIB,

@@ -82,7 +82,6 @@ def ident(name: str, addresses: Sequence[Address], about: About) -> Ident:
         ),
         versions=(about.versions.lowest, about.versions.highest),
         build=about.build[:_MAX_WORD_CHARS],
-        capabilities=0,
         system=about.system[:_MAX_WORD_CHARS],
         api=_api(about.api, addresses)[:_MAX_NAME_CHARS],
     )

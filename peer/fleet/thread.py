@@ -93,10 +93,10 @@ class FleetThread:
         self._post(self._running.tell, state, self._catalogue)
 
     async def ask_loads(
-        self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
+        self, nodes: Sequence[NodeId], model: ModelId, limit_s: float
     ) -> Mapping[NodeId, LoadAnswer]:
         ask = self._running.questions.ask
-        return await self.run(functools.partial(ask, nodes, model, cost_tokens, limit_s))
+        return await self.run(functools.partial(ask, nodes, model, limit_s))
 
     async def round_trips(self) -> Mapping[NodeId, float]:
         """In seconds, smoothed, to each peer that has answered a question of ours.

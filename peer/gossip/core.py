@@ -179,15 +179,13 @@ class Core:
         """The newest known load of a peer, with its age."""
         return self.desk.loads.of(node, now_s)
 
-    def ask_load(self, node: NodeId, model: ModelId, cost_tokens: int) -> int | None:
+    def ask_load(self, node: NodeId, model: ModelId) -> int | None:
         """Ask a peer for its load as it is now. The answer comes as an event with this number."""
         member = self.members.get(node)
         if member is None or member.reach is None:
             return None
         own, seq = self.own, self.desk.pings.next_seq()
-        question = LoadQuestion(
-            node=own.node, gen=own.gen, seq=seq, model=model, cost_tokens=cost_tokens
-        )
+        question = LoadQuestion(node=own.node, gen=own.gen, seq=seq, model=model)
         self.desk.speaker.send(member.reach, question)
         return seq
 

@@ -67,7 +67,6 @@ class LoadAsked:
     address: Address
     seq: int
     model: ModelId
-    cost_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

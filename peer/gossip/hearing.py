@@ -143,9 +143,7 @@ class Hearing:
                 self._relay(now_s, address, message.seq, message.target)
                 return
             case LoadQuestion():
-                desk.speaker.emit(
-                    LoadAsked(address, message.seq, message.model, message.cost_tokens)
-                )
+                desk.speaker.emit(LoadAsked(address, message.seq, message.model))
                 return
             case LoadAnswer():
                 desk.speaker.emit(LoadAnswered(message))

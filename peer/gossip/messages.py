@@ -27,10 +27,9 @@ KEYS = {
     "flags": 11,
     "versions": 12,
     "model": 13,
-    "cost_tokens": 14,
-    "verdict": 15,
-    "wait_ms": 16,
-    "reason": 17,
+    "verdict": 14,
+    "wait_ms": 15,
+    "reason": 16,
 }
 TYPE_KEY = 0
 
@@ -115,13 +114,12 @@ class Gossip(Struct, frozen=True, kw_only=True):
 
 
 class LoadQuestion(Struct, frozen=True, kw_only=True):
-    """Would you take a request for this model that costs about so much, now?"""
+    """Would you take a request for this model, now?"""
 
     node: Node
     gen: U32
     seq: U32
     model: Model
-    cost_tokens: U32 = 0
 
 
 class LoadAnswer(Struct, frozen=True, kw_only=True):

@@ -36,7 +36,6 @@ class Ident(Struct, frozen=True, array_like=True):
     addresses: Annotated[tuple[Reachable, ...], _FEW]
     versions: tuple[U32, U32]
     build: Word
-    capabilities: U32
     system: Word
     api: _Name = ""  # HOST:PORT of the public API, "" where it is not told
 
@@ -44,8 +43,6 @@ class Ident(Struct, frozen=True, array_like=True):
 class Device(Struct, frozen=True, array_like=True):
     name: Word
     memory_bytes: U63
-    architecture: U32
-    driver: Word
 
 
 class Hardware(Struct, frozen=True, array_like=True):
@@ -69,7 +66,6 @@ class LoadedModel(Struct, frozen=True, array_like=True):
     size_mib: U32
     context_tokens: U32
     num_slots: U32
-    capabilities: U32
     computes_in: _Name = ""
     device: U8 = 0
     reserved_mib: U32 = 0

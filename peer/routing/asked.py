@@ -103,7 +103,6 @@ class Asked:
             least_tokens = min(whole_tokens, self._room(None).whole_tokens)
         return Wish(
             key=self.key,
-            cost_tokens=text_bytes(self.transcript.request) // _TEXT_BYTES_A_TOKEN,
             context_tokens=whole_tokens,
             least_tokens=least_tokens,
             room=taken,

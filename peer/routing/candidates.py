@@ -90,7 +90,6 @@ class Wish:
     """
 
     key: bytes
-    cost_tokens: int = 0
     context_tokens: int = 0
     least_tokens: int = 0
     room: ContextRoom = field(default_factory=ContextRoom)

@@ -98,7 +98,7 @@ class Chooser:
         """
         found = self._found(model, wish)
         nodes = [one.node for one in found[:_MOST_NAMED]]
-        answers = await self._membership.ask_loads(nodes, model.weights, wish.cost_tokens, PROBE_S)
+        answers = await self._membership.ask_loads(nodes, model.weights, PROBE_S)
         waits_s = [answer.wait_ms / 1000 for answer in answers.values() if answer.wait_ms]
         return Overloaded(
             f"every peer that holds '{model.id}' is busy:"
@@ -192,7 +192,7 @@ class Chooser:
         if not free or len(order) == 1 or (first.is_self and first.busyness.verdict == "accept"):
             return first, first.busyness
         asked = shortlist(order, self._rng)
-        answers = await self._freshness.ask(model.weights, wish.cost_tokens, asked)
+        answers = await self._freshness.ask(model.weights, asked)
         return pick(asked, answers)
 
     async def _rather_loaded(
@@ -206,9 +206,7 @@ class Chooser:
         refuse, or would let the request wait for longer than the load takes.
         """
         asked = [one for one in in_order(wish, those) if one.busyness.verdict != "busy"]
-        answers = await self._freshness.ask(
-            model.weights, wish.cost_tokens, asked[:_MOST_NAMED], asks_itself=True
-        )
+        answers = await self._freshness.ask(model.weights, asked[:_MOST_NAMED], asks_itself=True)
         heard = [(one, answers.get(one.node, one.busyness)) for one in asked]
         if answers:  # who is silent may be too busy to say so
             heard = [(one, busyness) for one, busyness in heard if one.node in answers]

@@ -57,7 +57,6 @@ class Freshness:
     async def ask(
         self,
         weights: ModelId,
-        cost_tokens: int,
         asked: Sequence[Candidate],
         *,
         asks_itself: bool = False,
@@ -66,7 +65,7 @@ class Freshness:
         waits here: that it has to ask, too.
         """
         nodes = [one.node for one in asked if asks_itself or not one.is_self]
-        questions = self._questions(nodes, weights, cost_tokens)
+        questions = self._questions(nodes, weights)
         if questions:
             await asyncio.wait({question.answers for question in questions.values()})
         heard = {
@@ -81,9 +80,7 @@ class Freshness:
         }
         return heard | own
 
-    def _questions(
-        self, nodes: Sequence[NodeId], weights: ModelId, cost_tokens: int
-    ) -> Mapping[NodeId, _Question]:
+    def _questions(self, nodes: Sequence[NodeId], weights: ModelId) -> Mapping[NodeId, _Question]:
         """What each has been asked just now, or is asked with this."""
         now_s = self._clock()
         self._asked = {
@@ -93,7 +90,7 @@ class Freshness:
         }
         missing = [node for node in nodes if (node, weights) not in self._asked]
         if missing:
-            asking = self._membership.ask_loads(missing, weights, cost_tokens, PROBE_S)
+            asking = self._membership.ask_loads(missing, weights, PROBE_S)
             question = _Question(now_s, asyncio.ensure_future(asking))
             self._asked |= {(node, weights): question for node in missing}
         return {node: self._asked[node, weights] for node in nodes}

@@ -357,11 +357,11 @@ def test_what_our_own_engine_has_is_not_foreign() -> None:
 
 
 def test_the_fleet_is_told_what_a_gpu_has_or_what_the_operator_gives_of_it(
-    make_config: Callable[..., PeerConfig], tmp_path: Path
+    make_config: Callable[..., PeerConfig],
 ):
     def told(memory_bytes: int | None, *shown: Gpu) -> list[int]:
         config = make_config(devices=("cuda:0", "fake:0"), memory_bytes=memory_bytes)
-        return [each.memory_bytes for each in read_hardware(config, shown, tmp_path).devices]
+        return [each.memory_bytes for each in read_hardware(config, shown).devices]
 
     assert told(None, CARD) == [80 * GIB, 80 * GIB]
     assert told(GIB, CARD) == [GIB, GIB]

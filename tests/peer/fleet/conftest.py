@@ -140,7 +140,7 @@ async def start_member(tmp_path: Path) -> AsyncGenerator[StartMember]:
             build="1.2.3",
             system="linux",
             api="127.0.0.1:13131",
-            hardware=Hardware((Device("a card", 2**34, 89, "570"),), 8, 2**35),
+            hardware=Hardware((Device("a card", 2**34),), 8, 2**35),
             versions=versions,
         )
         fleet = await stack.enter_async_context(

@@ -105,8 +105,8 @@ async def test_how_long_a_question_takes_is_known_of_those_that_have_answered(
 async def test_what_a_peer_has_and_does_is_seen_by_others(start_member: StartMember):
     first = await start_member("first")
     second = await start_member("second", first)
-    ready = LoadedModel(NANO, "cortex-nano", READY, 90, 4096, 4, 3, "float32, own kernels")
-    loading = LoadedModel(LARGE, "large", LOADING, 9000, 8192, 4, 1)
+    ready = LoadedModel(NANO, "cortex-nano", READY, 90, 4096, 4, "float32, own kernels")
+    loading = LoadedModel(LARGE, "large", LOADING, 9000, 8192, 4)
     state = OwnState(
         stored=tuple(stored(number) for number in range(3)),
         placed=(ready, loading),
@@ -149,7 +149,7 @@ async def test_loads_are_asked_for_and_a_peer_answers_itself(start_member: Start
     first.fleet.tell(OwnState(slots=2, load=busy(1)))
     second.fleet.tell(OwnState(slots=2, load=busy(2)))
     nodes = [first.view.self_node, second.view.self_node, NodeId(b"a nobody")]
-    answers = await second.fleet.ask_loads(nodes, NANO, 100, 1.0)
+    answers = await second.fleet.ask_loads(nodes, NANO, 1.0)
     verdicts = {node: answer.verdict for node, answer in answers.items()}
     assert verdicts == {nodes[0]: "accept", nodes[1]: "busy"}
 
@@ -394,7 +394,7 @@ async def test_a_thread_that_fails_leaves_its_peer_alone_and_says_so(
     first.fleet.tell(OwnState())
     first.fleet.doubt(second.view.self_node)
     with pytest.raises(HostLeaving):
-        await first.fleet.ask_loads([second.view.self_node], NANO, 1, 0.1)
+        await first.fleet.ask_loads([second.view.self_node], NANO, 0.1)
 
 
 def lost(driver: Driver, address: Address, datagram: bytes) -> None:

@@ -69,7 +69,7 @@ class Ear:
         return lambda: None
 
     async def ask_loads(
-        self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
+        self, nodes: Sequence[NodeId], model: ModelId, limit_s: float
     ) -> Mapping[NodeId, LoadAnswer]:
         raise NotImplementedError
 

@@ -33,9 +33,9 @@ MODEL, OTHER = ModelId(b"a model!"), ModelId(b"another!")
 def test_however_much_there_is_to_tell_it_fits_a_row_and_can_be_read(
     number: int, length: int, name: str
 ):
-    placed = (LoadedModel(MODEL, "m" * length, READY, 2**40, 2**40, 1, 1, "c" * length),) * number
+    placed = (LoadedModel(MODEL, "m" * length, READY, 2**40, 2**40, 1, "c" * length),) * number
     state = OwnState(placed=placed, claims=(Claim(MODEL, 40),) * number)
-    hardware = Hardware((Device("card" * 16, 2**40, 89, "driver"),) * number, 8, 2**40)
+    hardware = Hardware((Device("card" * 16, 2**40),) * number, 8, 2**40)
     about = About("b" * length, "s" * length, "a" * length, ("r" * length,) * number, hardware)
     keyring = Keyring(FleetKey(bytes(32)), tuple(FleetKey(bytes([n] * 32)) for n in range(1, 8)))
     address = Address("192.168.1.23", 13132)
@@ -51,7 +51,7 @@ def test_however_much_there_is_to_tell_it_fits_a_row_and_can_be_read(
 
 
 def test_what_fits_is_told_whole_and_else_the_first_of_it():
-    one = LoadedModel(MODEL, "cortex-nano", READY, 90, 4096, 4, 3, "float32")
+    one = LoadedModel(MODEL, "cortex-nano", READY, 90, 4096, 4, "float32")
     assert fitting(Models((one,) * 3)) == pack_content(Models((one,) * 3))
     few = unpack_content(Models, fitting(Models((one,) * 100)))
     assert 10 < len(few.models) < 100

@@ -113,7 +113,7 @@ def test_a_view_in_which_nothing_changed_is_the_same_one(stage: Stage):
 
 
 def test_what_a_peer_tells_is_shown(stage: Stage):
-    hardware = Hardware((Device("a card\x1b[31m", 1000, 89, "570"),), 8, 2000)
+    hardware = Hardware((Device("a card\x1b[31m", 1000),), 8, 2000)
     stage.hear(YOU, named("yours"), hardware, Policy(False, ("gateway",)))
     peer = stage.peer(YOU)
     assert (peer.name, peer.build, peer.versions, peer.roles) == (
@@ -253,8 +253,8 @@ async def test_a_peer_too_far_away_or_that_answers_is_not_said_to_be_behind_a_fi
 def test_models_are_shown_with_how_far_their_load_is(stage: Stage):
     models = Models(
         (
-            LoadedModel(WARM, "org/warm", READY, 3, 4096, 1, 1, "float32"),
-            LoadedModel(HIM_MODEL, "org/next", LOADING, 2, 4096, 1, 1),
+            LoadedModel(WARM, "org/warm", READY, 3, 4096, 1, "float32"),
+            LoadedModel(HIM_MODEL, "org/next", LOADING, 2, 4096, 1),
         )
     )
     claims = Claims((Claim(HIM_MODEL, 40), Claim(COLD, 250), Claim(WARM, 9)))

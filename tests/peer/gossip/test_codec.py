@@ -108,7 +108,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     GOSSIP,
     st.builds(PingRequest, **COMMON, seq=U32, target=st.builds(Target, NODES, IPS, PORTS)),
     st.builds(Nack, **COMMON, seq=U32),
-    st.builds(LoadQuestion, **COMMON, seq=U32, model=MODELS, cost_tokens=U32),
+    st.builds(LoadQuestion, **COMMON, seq=U32, model=MODELS),
     st.builds(
         LoadAnswer,
         **COMMON,

@@ -43,21 +43,18 @@ IDENT = Ident(
     ),
     (1, 1),
     "0.4.2",
-    0b1011_0111,
     "linux-x86_64",
     "192.168.1.23:13131",
 )
 HARDWARE = Hardware(
     (
-        Device("NVIDIA RTX 4090", 24 * GIB, 0x89, "570.86"),
-        Device("NVIDIA RTX 3090", 24 * GIB, 0x86, "570.86"),
+        Device("NVIDIA RTX 4090", 24 * GIB),
+        Device("NVIDIA RTX 3090", 24 * GIB),
     ),
     34,
     128 * GIB,
 )
-LOADED = LoadedModel(
-    MODEL, "qwen3-32b-instruct-q4_k_m", READY, 19_800, 32_768, 4, 0b1011, "bfloat16, own"
-)
+LOADED = LoadedModel(MODEL, "qwen3-32b-instruct-q4_k_m", READY, 19_800, 32_768, 4, "bfloat16, own")
 MODELS = Models((LOADED,) * 3)
 CATALOG = Catalog(24, b"0123456789abcdef")
 POLICY = Policy(False, ("engine",))

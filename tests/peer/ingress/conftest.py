@@ -108,7 +108,7 @@ class FakeMembership:
     def doubt(self, node: NodeId) -> None: ...
 
     async def ask_loads(
-        self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
+        self, nodes: Sequence[NodeId], model: ModelId, limit_s: float
     ) -> Mapping[NodeId, LoadAnswer]:
         self.num_probes += 1
         heard = {n: self._answer(n) for n in nodes if n not in self.mute}

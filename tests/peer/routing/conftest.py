@@ -155,7 +155,7 @@ class _Eyes:
         raise NotImplementedError
 
     async def ask_loads(
-        self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
+        self, nodes: Sequence[NodeId], model: ModelId, limit_s: float
     ) -> Mapping[NodeId, LoadAnswer]:
         raise NotImplementedError
 
