@@ -237,7 +237,7 @@ def _put(manager: Manager, planned: Service, text: str) -> None:
                 continue
             if user is None:
                 folder.mkdir(parents=True, exist_ok=True)
-            else:
+            elif not folder.is_dir():
                 make_folder(folder, user)
         temporary = file.with_suffix(".new")
         temporary.write_text(text, encoding="utf-8")

@@ -1,77 +1,36 @@
-"""Folders that root makes for the user of a service.
-
-Root walks where others may write: each folder is held open while the next one is looked for, and
-links are followed where root has made them. So nobody puts another place there meanwhile.
+"""Folders that the user of a service makes for themselves: root's rights are lent to no path that
+others may have laid links in.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
+import shlex
+import subprocess
 from pathlib import Path
 from pwd import struct_passwd
 
-# As many links as the kernel follows.
-_MAX_LINKS = 40
-# Services of systemd are Linux's, but this is read on macOS too.
-_O_PATH = getattr(os, "O_PATH", os.O_RDONLY)
-_OPENED = _O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+from ..errors import ServiceProblem
+
+_TIMEOUT_S = 120.0
 
 
 def make_folder(folder: Path, user: struct_passwd) -> None:
-    """With those above it, which are whose the folder is that they lie in. Raises OSError."""
-    where, names, num_links = os.open("/", _OPENED), list(folder.absolute().parts[:0:-1]), 0
+    """With those above it. Raises ServiceProblem with what is in the way."""
+    rights = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups"]
+    command = ["setpriv", *rights, "mkdir", "-p", "-m", "700", "--", str(folder)]
     try:
-        while names:
-            name, above = names.pop(), where
-            try:
-                where = _entered(above, name, None if names else user)
-            except NotADirectoryError:
-                num_links += 1
-                target = Path(_target(above, name))
-                if num_links > _MAX_LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
-                names += [one for one in reversed(target.parts) if one != "/"]
-                where = os.open("/" if target.is_absolute() else ".", _OPENED, dir_fd=above)
-            os.close(above)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder)) from None
-    finally:
-        os.close(where)
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServiceProblem(
+            f"{shlex.join(command)} failed: {error}", how_to_make(folder, user)
+        ) from None
+    if done.returncode:
+        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise ServiceProblem(
+            f"{user.pw_name} cannot make {folder}: {said}", how_to_make(folder, user)
+        )
 
 
-def _entered(above: int, name: str, user: struct_passwd | None) -> int:
-    """The folder, made where it is not there: the user's alone, else of whoever has the one above.
-    Raises OSError.
-    """
-    try:
-        return os.open(name, _OPENED, dir_fd=above)
-    except FileNotFoundError:
-        os.mkdir(name, 0o700, dir_fd=above)
-    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
-    try:
-        if user is None:
-            whose = os.fstat(above)
-            os.fchmod(made, 0o755)
-            os.fchown(made, whose.st_uid, whose.st_gid)
-        else:
-            os.fchown(made, user.pw_uid, user.pw_gid)
-    except OSError:
-        os.close(made)
-        raise
-    return made
-
-
-def _target(above: int, name: str) -> str:
-    """Where a link leads that root, or whoever runs this, has made. Raises OSError."""
-    link = os.open(name, _O_PATH | os.O_NOFOLLOW, dir_fd=above)
-    try:
-        found = os.fstat(link)
-        if not stat.S_ISLNK(found.st_mode):
-            raise OSError(errno.ENOTDIR, f"{name} is no folder")
-        if found.st_uid not in (0, os.geteuid()):
-            raise OSError(errno.EPERM, f"{name} is somebody's link: name where it leads")
-        return os.readlink("", dir_fd=link)
-    finally:
-        os.close(link)
+def how_to_make(folder: Path, user: struct_passwd) -> str:
+    quoted = shlex.quote(str(folder))
+    return f"make it for them: sudo install -d -o {user.pw_name} -m 700 {quoted}"

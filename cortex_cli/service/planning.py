@@ -20,6 +20,7 @@ from ..errors import ServiceProblem, UsageProblem
 from ..first_key import has_first_key
 from ..settings.origins import Option
 from .accounts import data_home_of, find_user, hub_home_of
+from .folders import how_to_make
 from .reach import check_reach, is_credential, is_to_be_read, may_write
 from .unit import Service
 
@@ -252,15 +253,17 @@ def _check_keys(
 
 
 def _check_user(user: struct_passwd, options: Mapping[str, Option]) -> None:
-    """Whether they can keep its state there, where such a folder is there already."""
+    """Whether they can keep its state there, or make the folder."""
     key_files = [one for one in _paths_of(options, "key_file") if not is_credential(one)]
     to_make = [one.parent for one in key_files if not os.path.exists(one)]
     for folder in (*_paths_of(options, "state_dir"), *to_make):
         if not is_given_by_systemd(folder) and not may_write(user, folder):
+            hint = how_to_make(folder, user)
+            if os.path.isdir(folder):
+                hint = f"give it to them: sudo chown {user.pw_name}: {shlex.quote(str(folder))}"
             raise ServiceProblem(
                 f"{folder} cannot be written by {user.pw_name}",
-                f"give it to them: sudo chown {user.pw_name}: {shlex.quote(str(folder))}; and see"
-                " that they may enter the folders above it",
+                f"{hint}; and see that they may enter the folders above it",
             )
 
 

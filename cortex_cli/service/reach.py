@@ -14,11 +14,12 @@ _CREDENTIALS_DIR = Path("/run/credentials")
 
 
 def may_write(user: struct_passwd | None, folder: Path) -> bool:
-    """Whether they, or one that systemd makes up, may keep files there and walk to it, as far as
-    there are folders. Where a list of access says more than the mode does, they are taken to.
+    """Whether they, or one that systemd makes up, may keep files there and walk to it; in the
+    lowest folder there is, where it has yet to be made. Where a list of access says more than the
+    mode does, they are taken to.
     """
     there = [one for one in (folder, *folder.parents) if os.path.isdir(one)]
-    needed = [stat.S_IWOTH | stat.S_IXOTH if one == folder else stat.S_IXOTH for one in there]
+    needed = [stat.S_IWOTH | stat.S_IXOTH if one == there[0] else stat.S_IXOTH for one in there]
     return all(_may(user, one, bits) for one, bits in zip(there, needed, strict=True))
 
 

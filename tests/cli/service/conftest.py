@@ -34,8 +34,9 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A systemctl that writes down what it is told, and answers `show` for a service that runs.
 
-    Where there is a file `refuses` it carries out nothing, and where there is one `unreachable` it
-    answers nothing either: each holds what it says then.
+    Beside it is a setpriv that writes down the same, and does all with the rights of the tests.
+    Where there is a file `refuses` systemctl carries out nothing, and where there is one
+    `unreachable` it answers nothing either: each holds what it says then.
     """
     calls, program = tmp_path / "calls", tmp_path / "bin" / "systemctl"
     program.parent.mkdir()
@@ -46,7 +47,13 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "echo NRestarts=0; echo UnitFileState=enabled; exit 0;; esac\n"
         f"cat {tmp_path}/refuses >&2 2>/dev/null && exit 1\nexit 0\n"
     )
-    program.chmod(0o755)
+    setpriv = program.with_name("setpriv")
+    setpriv.write_text(
+        f'#!/bin/sh\necho "$@" >> {calls}\n'
+        'while [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n'
+    )
+    for one in (program, setpriv):
+        one.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
     monkeypatch.setattr(systemctl, "_BOOTED", tmp_path)
     return calls
