@@ -129,7 +129,7 @@ async def member_of(
             note(fleet.view)
             end_watch = fleet.watch(note)
             try:
-                control = Control(node, desk, fleet, hops)
+                control = Control(node, desk, fleet, hops, ingress.catalogue)
                 yield Member(fleet, ingress, host, control, keys, rechecks)
             finally:
                 end_watch()

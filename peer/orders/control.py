@@ -5,7 +5,7 @@ Who may give them is decided before; what becomes of them at a peer is its desk'
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ from ..node import Node
 from ..observing.log_ring import LogPage
 from ..placement.plan import LoadWish, Planned
 from ..placement.planning import Known, known_by, plan_load
-from ..routing.catalogue import FleetCatalogue, FleetModel, Uniter
+from ..routing.catalogue import FleetCatalogue, FleetModel
 from .anywhere import Anywhere
 from .desk import OrderDesk
 from .facts import Describe, HappeningList, PeerFacts, ReadLog, WatchHappenings
@@ -57,13 +57,14 @@ class Control:
         desk: OrderDesk,
         membership: Membership,
         hops: OrderHops,
+        catalogue: Callable[[], FleetCatalogue],
         first_word_s: float = FIRST_WORD_S,
     ) -> None:
         self._node = node
         self._desk = desk
         self._membership = membership
         self._reach = Reach(desk, hops, first_word_s)
-        self._uniter = Uniter()
+        self._catalogue = catalogue
 
     @property
     def view(self) -> FleetView:
@@ -77,27 +78,23 @@ class Control:
     async def models(self) -> tuple[FleetModel, ...]:
         """All that the fleet has."""
         await self._node.models()
-        return self._united().models
+        return self._catalogue().models
 
     async def model(self, name: str) -> FleetModel:
         """The model that a name means; none answers for names that mean none. Raises ModelNotFound,
         or ModelInvalid where nobody can read its weights.
         """
         await self._node.models()
-        model = self._united().named(name, self._node.config.names)
+        model = self._catalogue().named(name, self._node.config.names)
         if model.weights:
             return model
         await self._node.shelf.weigh()
-        model = self._united().named(name, self._node.config.names)
+        model = self._catalogue().named(name, self._node.config.names)
         if not model.weights:
             for own in (one for one in self._node.stored if one.id == model.id):
                 await self._node.costs.find(own)  # the engine says which file is broken, and how
             raise ModelInvalid(f"weights of '{model.id}' cannot be read", "look into its folder")
         return model
-
-    def _united(self) -> FleetCatalogue:
-        own, unserved = self._node.stored, self._node.shelf.catalogue.unserved
-        return self._uniter.unite(own, self.view, unserved)
 
     async def plan(
         self,

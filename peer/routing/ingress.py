@@ -33,7 +33,7 @@ from .affinity import conversation_key
 from .asked import Asked, Parting
 from .attempts import Attempts
 from .candidates import Busyness, Candidate, Wish, own_busyness
-from .catalogue import Eta, FleetModel
+from .catalogue import Eta, FleetCatalogue, FleetModel
 from .choosing import Chooser
 from .leases import Leases
 from .offers import Offers
@@ -94,6 +94,9 @@ class Ingress:
 
     async def model(self, name: str) -> ModelInfo:
         return await self._offers.model(name)
+
+    def catalogue(self) -> FleetCatalogue:
+        return self._offers.catalogue()
 
     def suggestion(self) -> str | None:
         return self._offers.suggestion()

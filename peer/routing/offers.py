@@ -45,14 +45,14 @@ class Offers:
         """What the fleet can serve now; aliases stand behind the models."""
         await self._local.models()
         view = self._membership.view
-        models = [to_info(model, view, self._eta_s) for model in self._catalogue().models]
+        models = [to_info(model, view, self._eta_s) for model in self.catalogue().models]
         return tuple(self._names.listed(models))
 
     async def model(self, name: str) -> ModelInfo:
         """One of `models`, or a variant by its full name. Raises ModelNotFound, or ModelAway."""
         await self._local.models()
         try:
-            model = self._catalogue().named(name, self._names)
+            model = self.catalogue().named(name, self._names)
         except ModelNotFound as error:
             raise self._why_not(name, error) from None
         return dataclasses.replace(to_info(model, self._membership.view, self._eta_s), id=name)
@@ -60,23 +60,28 @@ class Offers:
     async def find(self, name: str) -> FleetModel:
         """The model that a name means. Raises ModelNotFound, or ModelAway."""
         names = self._names  # the same before and after the wait
-        model = self._catalogue().known(name, names)
+        model = self.catalogue().known(name, names)
         if model is not None:
             return model
         await self._local.models()  # it may have been put there since
         try:
-            return self._catalogue().find(name, names)
+            return self.catalogue().find(name, names)
         except ModelNotFound as error:
             raise self._why_not(name, error) from None
 
+    def catalogue(self) -> FleetCatalogue:
+        """All that the fleet has, as far as it has been looked at."""
+        own, unserved = self._local.stored, self._local.shelf.catalogue.unserved
+        return self._uniter.unite(own, self._membership.view, unserved)
+
     def held_now(self, model: FleetModel) -> FleetModel:
         """The same model, with those who hold it now; where nobody does, as it was."""
-        holders = self._catalogue().holders.get(model.weights, model.holders)
+        holders = self.catalogue().holders.get(model.weights, model.holders)
         return dataclasses.replace(model, holders=holders)
 
     def suggestion(self) -> str | None:
         """The id of a model that sees pictures."""
-        models = self._catalogue().models
+        models = self.catalogue().models
         return next((model.id for model in models if model.sees_images), None)
 
     def check_able(self, model: FleetModel, request: ChatRequest) -> None:
@@ -84,10 +89,6 @@ class Offers:
         a picture that it does not see.
         """
         check_able(model.id, model.capabilities, request, self.suggestion())
-
-    def _catalogue(self) -> FleetCatalogue:
-        own, unserved = self._local.stored, self._local.shelf.catalogue.unserved
-        return self._uniter.unite(own, self._membership.view, unserved)
 
     def _why_not(self, name: str, unknown: ModelNotFound) -> CortexError:
         view = self._membership.view
@@ -97,7 +98,7 @@ class Offers:
         had = unite((), dataclasses.replace(view, peers=shown)).known(name, self._names)
         if had is not None:
             return _gone(had.id, (gone[holder.node] for holder in had.holders), self._silent_s)
-        return _unheard(name, view, knows_some=bool(self._catalogue().models)) or unknown
+        return _unheard(name, view, knows_some=bool(self.catalogue().models)) or unknown
 
     def _is_gone_of_late(self, peer: PeerView) -> bool:
         return peer.is_gone and not peer.is_self and self._silent_s(peer) <= _GONE_S

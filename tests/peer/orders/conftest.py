@@ -35,6 +35,7 @@ from cortex.peer.orders.teller import Teller
 from cortex.peer.orders.values import Done, Order, Report
 from cortex.peer.placement.books import Resident, Size
 from cortex.peer.placement.plan import LoadWish, Plan, Planned, Refusal
+from cortex.peer.routing.offers import Offers
 from cortex.peer.types import ModelInfo
 from tests.peer.in_memory import node_of_none
 
@@ -211,7 +212,9 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             addresses[B] = [Address("127.0.0.1", runner.addresses[0][1])]
             fleet: Any = membership
-            control = Control(nodes[A], desks[A], fleet, hops, 0.2 if is_old else 5.0)
+            offers = Offers(nodes[A], fleet, lambda model, size_bytes: None, clock)
+            word_s = 0.2 if is_old else 5.0
+            control = Control(nodes[A], desks[A], fleet, hops, offers.catalogue, word_s)
             member: Any = SimpleNamespace(
                 fleet=membership,
                 ingress=SimpleNamespace(chat=nodes[A].serve),
