@@ -63,7 +63,8 @@ def test_what_nobody_sent_for_ten_minutes_is_forgotten_and_its_room_is_free() ->
     memo = PieceMemo(budget_bytes=10_000, clock=lambda: now_s)
     memo.keep("said once", [1] * 50)
     memo.keep("said in every turn", [2])
-    for now_s in (300.0, 599.0):
+    for later_s in (300.0, 599.0):
+        now_s = later_s
         memo.forget()
         assert memo.get("said in every turn") is not None
     with_both = memo.used_bytes
