@@ -37,14 +37,13 @@ def find_here(model_id: str, config: PeerConfig, pictures: Iterable[FleetPicture
 
 def removable_dir(model: ModelInfo, config: PeerConfig) -> Path:
     """The model's folder. Raises ModelStays where it is not ours to remove."""
-    from cortex.peer.models.catalogue import embedded_dir
+    from cortex.peer.models.catalogue import embedded_dir, is_in_hub_cache
 
     assert model.dir is not None, "a model on this machine's disks lies somewhere"
     folder = model.dir.resolve()
     if folder == embedded_dir(config).resolve():
         raise ModelStays(f"{model.id} is part of cortex itself")
-    hub = config.locations.hub_dir
-    if hub is not None and folder.is_relative_to(hub.resolve()):
+    if is_in_hub_cache(folder):
         raise ModelStays(
             f"{model.id} lies in the Hugging Face cache, which other programs use as well",
             "remove it with their own tool: hf cache rm",

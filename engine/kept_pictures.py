@@ -13,11 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 from .images import prepare_image
+from .pieces import KEPT_S
 from .preprocessor import PixelBudget, Preprocessor
 from .types import PreparedImage
 
-# A conversation that was not continued for so long may have ended.
-_KEPT_S = 600.0
 # What was shown since then stays, and what comes finds no room: a conversation shows its pictures
 # in order, and where they are too many each would push out the one that is shown next.
 _STAYS_S = 60.0
@@ -55,7 +54,7 @@ class KeptPictures:
     def forget(self) -> None:
         """Let go of what was not shown for long."""
         with self._lock:
-            self._let_go(_KEPT_S, 0)
+            self._let_go(KEPT_S, 0)
 
     def _let_go(self, unshown_s: float, left_bytes: int) -> None:
         """Those shown longest ago, each at least so long, until no more is left."""

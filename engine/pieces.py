@@ -3,7 +3,8 @@
 A client sends its whole conversation with every turn: what is new in it is the last message or
 two. The text itself, several bytes a token, is not kept: a digest stands for it. Knows nothing of
 how text is encoded; whoever asks sees to it that a piece always means the same tokens. May be used
-from several threads at once.
+from several threads at once. Tokens are the words of a client: they are let go when nobody has sent
+them again for a while.
 """
 
 from __future__ import annotations
@@ -11,23 +12,29 @@ from __future__ import annotations
 import hashlib
 import sys
 import threading
+import time
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 # What an entry takes beside its tokens, about.
 _ENTRY_BYTES = 250
 
 
+# A conversation that was not continued for so long may have ended; its pictures go then as well.
+KEPT_S = 600.0
+
+
 class PieceMemo:
     """What is not asked for goes first."""
 
-    def __init__(self, budget_bytes: int) -> None:
+    def __init__(self, budget_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._budget_bytes = budget_bytes
+        self._clock = clock
         self._used_bytes = 0
         self._lock = threading.Lock()
-        # By digests, in order of use.
-        self._known: OrderedDict[bytes, array[int]] = OrderedDict()
+        # By digests, with when they were last used, in that order.
+        self._known: OrderedDict[bytes, tuple[array[int], float]] = OrderedDict()
 
     @property
     def used_bytes(self) -> int:
@@ -36,10 +43,10 @@ class PieceMemo:
     def get(self, piece: str) -> Sequence[int] | None:
         digest = _digest(piece)
         with self._lock:
-            token_ids = self._known.get(digest)
-            if token_ids is not None:
-                self._known.move_to_end(digest)
-            return token_ids
+            if (known := self._known.pop(digest, None)) is None:
+                return None
+            self._known[digest] = known[0], self._clock()
+            return known[0]
 
     def keep(self, piece: str, token_ids: Sequence[int]) -> None:
         """Remember a piece; not one that would take a quarter of the room or more."""
@@ -50,11 +57,21 @@ class PieceMemo:
         with self._lock:
             if digest in self._known:
                 return
-            self._known[digest] = kept
+            self._known[digest] = kept, self._clock()
             self._used_bytes += num_bytes
             while self._used_bytes > self._budget_bytes:
-                _, gone = self._known.popitem(last=False)
-                self._used_bytes -= _num_bytes(gone)
+                self._let_first_go()
+
+    def forget(self) -> None:
+        """Let go of what was not asked for so long."""
+        with self._lock:
+            latest_s = self._clock() - KEPT_S
+            while self._known and next(iter(self._known.values()))[1] <= latest_s:
+                self._let_first_go()
+
+    def _let_first_go(self) -> None:
+        _, (gone, _) = self._known.popitem(last=False)
+        self._used_bytes -= _num_bytes(gone)
 
 
 def _digest(piece: str) -> bytes:

@@ -90,7 +90,7 @@ class TextService:
     ) -> None:
         self._send = send
         self._sleep = sleep
-        self._models = TextModels()
+        self._models = TextModels(clock=clock)
         self._trial = GrammarTrial()
         self._pictures = KeptPictures(_KEPT_PICTURES_BYTES, clock)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="text")
@@ -117,6 +117,7 @@ class TextService:
         while True:
             await self._sleep(_TICK_S)
             self._pictures.forget()
+            self._models.forget()
             stuck = [work for work in list(self._works) if work.tick()]
             for work in stuck:
                 _log.warning("prompt stuck request=%s path=%s", work.request_id, work.model_dir)

@@ -7,8 +7,9 @@ folders loaded, noticing when their files change.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +66,13 @@ class TextModel:
     pooling: Pooling | NoPooling
 
 
-def load_text_model(model_dir: Path) -> TextModel:
+def load_text_model(model_dir: Path, clock: Callable[[], float] = time.monotonic) -> TextModel:
     """Read a folder's text side.
 
     Raises ModelInvalid, naming the file or field, for what cannot be served exactly.
     """
     config = read_json_object(model_dir / "config.json")
-    tokenizer = Tokenizer(model_dir / "tokenizer.json")
+    tokenizer = Tokenizer(model_dir / "tokenizer.json", clock)
     template = find_template(model_dir)
     turn_end_id = tokenizer.special_id(template.variables.get("eos_token", ""))
     return TextModel(
@@ -91,8 +92,9 @@ def _chat_form(template: ChatTemplate) -> ChatForm:
 class TextModels:
     """The last few folders used; may be asked from several threads."""
 
-    def __init__(self, capacity: int = 4) -> None:
+    def __init__(self, capacity: int = 4, clock: Callable[[], float] = time.monotonic) -> None:
         self._capacity = capacity
+        self._clock = clock
         self._lock = threading.Lock()
         self._models: OrderedDict[Path, tuple[_FilesState, Future[TextModel]]] = OrderedDict()
 
@@ -115,9 +117,17 @@ class TextModels:
             self._load(model_dir, known[1])
         return known[1].result()
 
+    def forget(self) -> None:
+        """Let go of the texts that no client has sent for long; the folders stay loaded."""
+        with self._lock:
+            loads = [loading for _, loading in self._models.values()]
+        for loading in loads:
+            if loading.done() and loading.exception() is None:
+                loading.result().tokenizer.forget()
+
     def _load(self, model_dir: Path, loading: Future[TextModel]) -> None:
         try:
-            loading.set_result(load_text_model(model_dir))
+            loading.set_result(load_text_model(model_dir, self._clock))
         except BaseException as error:
             with self._lock:
                 if (known := self._models.get(model_dir)) is not None and known[1] is loading:

@@ -22,6 +22,7 @@ import codecs
 import functools
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -47,7 +48,7 @@ Escape = Callable[[str], str]
 class Tokenizer:
     """The tokenizer of one model folder; may be used from several threads at once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """Read a tokenizer.json.
 
         Raises ModelInvalid where there is none, or one whose decoder is not byte-level.
@@ -72,7 +73,7 @@ class Tokenizer:
             else not self._shares_characters_with_special(token.content)
             for token in added.values()
         )
-        self._pieces = PieceMemo(_MEMO_BYTES)
+        self._pieces = PieceMemo(_MEMO_BYTES, clock)
 
     @property
     def vocab_size(self) -> int:
@@ -89,6 +90,10 @@ class Tokenizer:
         framed = _encode(self._encoder, "a", add_special_tokens=True)
         starts = (at for at in range(len(framed)) if framed[at : at + len(plain)] == plain)
         return tuple(framed[: next(starts, 0)])
+
+    def forget(self) -> None:
+        """Let go of the texts that nobody has sent for long."""
+        self._pieces.forget()
 
     def special_id(self, spelling: str) -> int | None:
         """The id of a control token, or None where this model has none of that name."""

@@ -95,11 +95,12 @@ class ConfigFields:
 
     def done(self, *without_effect: str) -> None:
         """Refuse what is left, but for what has no effect, here or in any architecture."""
-        if self._fields.pop("quantization_config", None):
-            raise ModelInvalid(
-                f"{self.where}: the weights are quantised (quantization_config).",
-                "use a checkpoint with bfloat16, float16 or float32 weights.",
-            )
+        for name in ("quantization_config", "quantization"):  # the second is MLX's
+            if self._fields.pop(name, None):
+                raise ModelInvalid(
+                    f"{self.where}: the weights are quantised ({name}).",
+                    "use a checkpoint with bfloat16, float16 or float32 weights.",
+                )
         for name, value in self._fields.items():
             if name not in _WITHOUT_EFFECT and name not in without_effect:
                 self.refuse(name, value, _TAKE_OUT)

@@ -9,7 +9,6 @@ are asked, because the questions of Path raise PermissionError.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -22,13 +21,24 @@ from cortex.engine.errors import ModelNotFound
 from ..config import EngineKind, PeerConfig
 from ..types import ModelInfo
 from .abilities import capabilities_of
-from .folder import CONFIG_FILE, Unserved, lacking, read_described, why_unserved
+from .folder import (
+    CONFIG_FILE,
+    Unserved,
+    foreign_weights,
+    holds_gguf,
+    lacking,
+    read_described,
+    why_unserved,
+)
+from .likeness import nearest
 from .look import Look
 
 EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}
 _CONTEXT_WITHOUT_WORD_TOKENS = 4096
 # Of a name that no model has: whoever made it up may have made it megabytes long.
 _MAX_NAME_CHARS = 128
+_ALIASES = "aliases in models.toml give one another name"
+_REPOSITORY = "models--"  # how the folder of a repository begins in a Hugging Face cache
 _UNREADABLE = Unserved("its config.json cannot be read", "fetch that file again")
 _UNSPEAKABLE = Unserved("the name of its folder is no UTF-8", "give the folder another name")
 
@@ -70,11 +80,10 @@ class Catalogue:
 
     def _hint_for(self, model_id: str) -> str:
         ids = [model.id for model in self.models]
-        near = difflib.get_close_matches(model_id, ids, n=3, cutoff=0.5)
-        if near:
-            return f"did you mean {' or '.join(near)}?"
+        if near := nearest(model_id, ids):
+            return f"did you mean {' or '.join(near)}? {_ALIASES}"
         if ids:
-            return f"there is: {', '.join(ids[:8])}{' …' if len(ids) > 8 else ''}"
+            return f"there is: {', '.join(ids[:8])}{' …' if len(ids) > 8 else ''}; {_ALIASES}"
         return f"no model was found at all: {self.brings}"
 
 
@@ -131,14 +140,16 @@ def _read_model(
     """
     described = read_described(folder, look)
     if described is None:
-        return Unserved(
+        return _in_another_form(folder, look) or Unserved(
             "it has no config.json, and is no model in the layout that transformers reads",
             "pull the repository that has one, with weights in safetensors",
         )
     if (unserved := why_unserved(described, config.engine)) is not None:
         return unserved
     if (name := lacking(folder, config.engine, look)) is not None:
-        return Unserved(f"{name} is missing", "it may be on its way; if not, fetch it again")
+        return _in_another_form(folder, look) or Unserved(
+            f"{name} is missing", "it may be on its way; if not, fetch it again"
+        )
     own_tokens = _context_tokens(described)
     return ModelInfo(
         id=model_id,
@@ -147,6 +158,17 @@ def _read_model(
         context_length=min(own_tokens, config.model(model_id).context_tokens or own_tokens),
         created_s=int(look.stat(folder / CONFIG_FILE).st_mtime),
         wishes=config.wishes_for(model_id),
+    )
+
+
+def _in_another_form(folder: Path, look: Look) -> Unserved | None:
+    """What is said where its weights are there, and cortex does not read them."""
+    form = foreign_weights(folder, look)
+    if form is None:
+        return None
+    return Unserved(
+        f"its weights are in {form}, and cortex reads safetensors alone",
+        "pull the repository that has them in safetensors, or convert them",
     )
 
 
@@ -161,36 +183,48 @@ def _candidates(config: PeerConfig, look: Look) -> Iterator[tuple[str, Path]]:
         if model.source is not None:
             yield model.id, model.source
     for root in (*config.models_dirs, *config.locations.models_dirs):
-        yield from _in_models_dir(root, look)
+        yield from _in_models_dir(root, config.engine, look)
     if config.locations.hub_dir is not None:
-        yield from _in_hub(config.locations.hub_dir, config.engine, look)
+        for repository in _folders(config.locations.hub_dir):
+            yield from _in_repository(repository, config.engine, look)
     yield EMBEDDED_IDS[config.engine], embedded_dir(config)
 
 
-def _in_models_dir(root: Path, look: Look) -> Iterator[tuple[str, Path]]:
-    """The folder itself, NAME, or ORG/NAME below it; hidden ones come or go."""
+def _in_models_dir(root: Path, engine: EngineKind, look: Look) -> Iterator[tuple[str, Path]]:
+    """The folder itself, NAME, or ORG/NAME below it, or the repositories of a Hugging Face cache;
+    hidden ones come or go. Those of GGUF are passed over, but not in silence.
+    """
     if look.is_file(root / CONFIG_FILE):
         yield root.resolve().name, root
         return
     for child in _folders(root):
         if child.name.startswith("."):
             continue
+        if child.name.startswith(_REPOSITORY):
+            yield from _in_repository(child, engine, look)
+            continue
         if look.is_file(child / CONFIG_FILE):
             yield child.name, child
             continue
+        if holds_gguf(child, look):
+            yield child.name, child
         for grandchild in _folders(child):
-            if look.is_file(grandchild / CONFIG_FILE):
+            if look.is_file(grandchild / CONFIG_FILE) or holds_gguf(grandchild, look):
                 yield f"{child.name}/{grandchild.name}", grandchild
 
 
-def _in_hub(hub_dir: Path, engine: EngineKind, look: Look) -> Iterator[tuple[str, Path]]:
-    """The current snapshot of each repository in a Hugging Face cache."""
-    for repository in _folders(hub_dir):
-        if not repository.name.startswith("models--"):
-            continue
-        snapshot = _current_snapshot(repository, engine, look)
-        if snapshot is not None:
-            yield repository.name.removeprefix("models--").replace("--", "/", 1), snapshot
+def _in_repository(repository: Path, engine: EngineKind, look: Look) -> Iterator[tuple[str, Path]]:
+    """The current snapshot of one in a Hugging Face cache."""
+    if not repository.name.startswith(_REPOSITORY):
+        return
+    snapshot = _current_snapshot(repository, engine, look)
+    if snapshot is not None:
+        yield repository.name.removeprefix(_REPOSITORY).replace("--", "/", 1), snapshot
+
+
+def is_in_hub_cache(folder: Path) -> bool:
+    """Whether a model's folder is a snapshot of a repository in a Hugging Face cache."""
+    return folder.parent.name == "snapshots" and folder.parents[1].name.startswith(_REPOSITORY)
 
 
 def _current_snapshot(repository: Path, engine: EngineKind, look: Look) -> Path | None:

@@ -4,6 +4,7 @@ engine does not serve it. Reads small files alone, and knows nothing of ids or o
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,14 @@ MODEL_TYPES: dict[EngineKind, tuple[str, ...]] = {
 }
 CONFIG_FILE = "config.json"
 INDEX_FILE = "model.safetensors.index.json"
+# The second is MLX's.
+_QUANTISED = ("quantization_config", "quantization")
+# Of weights that cortex does not read, as their makers name them: other files end so as well.
+_FOREIGN_WEIGHTS = {
+    "*.gguf": "GGUF",
+    "pytorch_model*.bin": "pytorch_model.bin",
+    "consolidated*.pth": "consolidated.pth",
+}
 _MAX_CONFIG_BYTES = 4 * 1024 * 1024
 _MAX_TYPE_CHARS = 80
 
@@ -62,7 +71,7 @@ def why_unserved(described: Mapping[str, Any], engine: EngineKind) -> Unserved |
         )
     inner = described.get("text_config")
     texts = cast(dict[str, Any], inner) if isinstance(inner, dict) else {}
-    if described.get("quantization_config") or texts.get("quantization_config"):
+    if any(place.get(name) for place in (described, texts) for name in _QUANTISED):
         return Unserved(
             "its weights are quantised",
             "pull the repository with bfloat16, float16 or float32 weights",
@@ -90,6 +99,21 @@ def lacking(folder: Path, engine: EngineKind, look: Look) -> str | None:
     return None if has_weights else "model.safetensors"
 
 
+def holds_gguf(folder: Path, look: Look) -> bool:
+    return bool(fnmatch.filter(_names(folder, look), "*.gguf"))
+
+
+def foreign_weights(folder: Path, look: Look) -> str | None:
+    """In which form that cortex does not read a folder has its weights, where it has none that it
+    does, nor an index of such: what is on its way may come beside the same weights in another form.
+    """
+    names = _names(folder, look)
+    if INDEX_FILE in names or any(name.endswith(".safetensors") for name in names):
+        return None
+    forms = _FOREIGN_WEIGHTS.items()
+    return next((form for how, form in forms if fnmatch.filter(names, how)), None)
+
+
 def read_shards(folder: Path, look: Look) -> list[str]:
     """The files of weights that its index names. Raises OSError where there is none, and ValueError
     for one that is none.
@@ -108,6 +132,14 @@ def named_shards(index: bytes) -> list[str]:
 def loose_shards(folder: Path, look: Look) -> list[Path]:
     """The files of weights of a folder without an index. Raises OSError."""
     return sorted(folder / name for name in look.names(folder) if name.endswith(".safetensors"))
+
+
+def _names(folder: Path, look: Look) -> list[str]:
+    """What may not be looked into is empty."""
+    try:
+        return look.names(folder)
+    except OSError:
+        return []
 
 
 def _read_object(path: Path) -> Mapping[str, Any]:

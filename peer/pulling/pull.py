@@ -18,7 +18,7 @@ from cortex.engine.errors import InvalidRequest, ModelInvalid
 from ..config import PeerConfig
 from ..errors import CannotStore, HubFailed
 from ..jobs import Progress
-from ..models.catalogue import pulling_dir, scan
+from ..models.catalogue import is_in_hub_cache, pulling_dir, scan
 from ..models.folder import INDEX_FILE, Unserved, read_described, why_unserved
 from ..models.look import Look
 from ..units import memory
@@ -83,10 +83,9 @@ async def pull(
 
 def _cached_bytes(config: PeerConfig, repository: str) -> int:
     """What the Hugging Face cache holds of a model that is served from there."""
-    hub_dir = config.locations.hub_dir
     served = (model.dir for model in scan(config).models if model.id == repository)
     folder = next(served, None)
-    if hub_dir is None or folder is None or not folder.is_relative_to(hub_dir):
+    if folder is None or not is_in_hub_cache(folder):
         return 0
     # Of a link that leads nowhere there is nothing.
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

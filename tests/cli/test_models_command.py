@@ -169,6 +169,13 @@ def test_what_is_not_ours_to_remove_stays(config: PeerConfig, tmp_path: Path) ->
         removable_dir(models["fake"], config)
     with pytest.raises(ModelStays, match="Hugging Face cache"):
         removable_dir(models["a/b"], config)
+    cache_as_models = PeerConfig(
+        Locations(tmp_path / "no data", tmp_path / "state"),
+        engine="fake",
+        models_dirs=(tmp_path / "hub",),
+    )
+    with pytest.raises(ModelStays, match="Hugging Face cache"):
+        removable_dir(scan(cache_as_models).find("a/b"), cache_as_models)
     folder = removable_dir(models["org/copy"], config)
     named = PeerConfig(config.locations, engine="fake", models=(ModelConfig("x", source=folder),))
     with pytest.raises(ModelStays, match=r"models\.toml names"):

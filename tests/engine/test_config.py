@@ -100,12 +100,13 @@ def test_the_marks_of_a_fine_tunes_maker_change_nothing(raw: dict[str, Any]) -> 
     assert parse_config(marked) == parse_config(raw)
 
 
+@pytest.mark.parametrize("name", ["quantization_config", "quantization"])
 @pytest.mark.parametrize("part", [None, "text_config"])
 def test_quantised_weights_are_refused_in_words_and_without_their_settings(
-    raw: dict[str, Any], part: str | None
+    raw: dict[str, Any], part: str | None, name: str
 ) -> None:
     fields = raw if part is None else raw[part]
-    fields["quantization_config"] = {"quant_method": "fp8", "ignore": ["lm_head"] * 1000}
+    fields[name] = {"quant_method": "fp8", "ignore": ["lm_head"] * 1000}
 
     with pytest.raises(ModelInvalid, match="the weights are quantised") as caught:
         parse_config(raw)

@@ -56,3 +56,24 @@ def test_the_budget_holds_whatever_is_kept(pieces: list[tuple[str, int]]) -> Non
     for text, num_tokens in pieces:
         memo.keep(text, [7] * num_tokens)
         assert 0 <= memo.used_bytes <= 5_000
+
+
+def test_what_nobody_sent_for_ten_minutes_is_forgotten_and_its_room_is_free() -> None:
+    now_s = 0.0
+    memo = PieceMemo(budget_bytes=10_000, clock=lambda: now_s)
+    memo.keep("said once", [1] * 50)
+    memo.keep("said in every turn", [2])
+    for later_s in (300.0, 599.0):
+        now_s = later_s
+        memo.forget()
+        assert memo.get("said in every turn") is not None
+    with_both = memo.used_bytes
+    now_s = 600.0
+    memo.forget()
+
+    assert memo.get("said once") is None
+    assert memo.get("said in every turn") is not None
+    assert 0 < memo.used_bytes < with_both
+    now_s = 1_200.0
+    memo.forget()
+    assert memo.used_bytes == 0

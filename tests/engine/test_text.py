@@ -114,8 +114,15 @@ async def test_a_picture_of_an_earlier_turn_is_not_opened_again(
     assert shown[0] == shown[1] != ()
 
 
-async def test_a_picture_that_was_not_shown_for_long_is_forgotten(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("asked", "where"),
+    [
+        (_PICTURE, "cortex.engine.kept_pictures.prepare_image"),
+        ("What is it?", "cortex.engine.tokenizer._encode"),
+    ],
+)
+async def test_what_was_not_sent_for_long_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, asked: bytes | str, where: str
 ) -> None:
     class TicksOver(Exception):
         pass
@@ -129,18 +136,18 @@ async def test_a_picture_that_was_not_shown_for_long_is_forgotten(
 
     desk = Desk(tick, lambda: now_s[0])
     try:
-        await desk.prepare(ask(_PICTURE))
+        await desk.prepare(ask(asked))
         assert isinstance(await desk.hear(), Prepared)
         with pytest.raises(TicksOver):
             await desk.service.run()
 
-        def opened(*_: object) -> None:
-            raise InvalidImage("opened again")
+        def made(*_: object, **__: object) -> None:
+            raise InvalidImage("made again")
 
-        monkeypatch.setattr("cortex.engine.kept_pictures.prepare_image", opened)
-        await desk.prepare(ask(_PICTURE))
+        monkeypatch.setattr(where, made)
+        await desk.prepare(ask(asked))
         again = await desk.hear()
-        assert isinstance(again, PrepareFailed) and again.error.message == "opened again"
+        assert isinstance(again, PrepareFailed) and again.error.message == "made again"
     finally:
         await desk.service.close()
 

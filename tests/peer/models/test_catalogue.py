@@ -138,6 +138,7 @@ def test_model_cut_into_files_is_one_when_all_that_its_index_names_are_there(
         ({"model_type": "qwen3_5_moe"}, "its model_type is 'qwen3_5_moe'", "it serves llama, "),
         ({"quantization_config": {"bits": 4}}, "its weights are quantised", "bfloat16"),
         ({"text_config": {"quantization_config": {"bits": 4}}}, "weights are quantised", "float16"),
+        ({"quantization": {"group_size": 64, "bits": 4}}, "its weights are quantised", "bfloat16"),
     ],
 )
 def test_what_is_here_and_not_served_says_why_to_whoever_names_it_and_is_nobodys_default(
@@ -166,6 +167,59 @@ def test_a_snapshot_without_a_config_is_none_that_transformers_reads(
     (snapshot / "config.json").unlink()
     with pytest.raises(ModelNotFound, match="no model in the layout that transformers reads"):
         scan(config).find("org/m")
+
+
+def test_a_hugging_face_cache_may_be_a_folder_of_models(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / "models--org--m" / "snapshots" / "abc")
+    put_model(tmp_path / "mine" / "own")
+    assert ids(config) == ["org/m", "own"]
+
+
+@pytest.mark.parametrize("model_id", ["m-GGUF", "org/m-GGUF"])
+def test_a_folder_of_gguf_is_no_model_and_says_what_to_pull(
+    config: PeerConfig, tmp_path: Path, model_id: str
+):
+    (folder := tmp_path / "mine" / model_id).mkdir(parents=True)
+    (folder / os.fsdecode(b"caf\xe9-Q4_K_M.gguf")).write_bytes(b"")
+    assert ids(config) == []
+    with pytest.raises(ModelNotFound, match="its weights are in GGUF, and") as caught:
+        scan(config).find(model_id)
+    assert "safetensors" in caught.value.hint
+
+
+@pytest.mark.parametrize("has_tokenizer", [True, False])
+@pytest.mark.parametrize(
+    ("file", "form"),
+    [
+        ("m.Q8_0.gguf", "GGUF"),
+        ("pytorch_model-00001-of-00002.bin", "pytorch_model.bin"),
+        ("consolidated.00.pth", "consolidated.pth"),
+    ],
+)
+def test_weights_in_another_form_are_not_told_to_be_on_their_way(
+    config: PeerConfig, tmp_path: Path, file: str, form: str, has_tokenizer: bool
+):
+    put_model(folder := tmp_path / "mine" / "m")
+    (folder / "model.safetensors").unlink()
+    (folder / file).write_bytes(b"")
+    if not has_tokenizer:
+        (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelNotFound, match=f"its weights are in {form}, and") as caught:
+        scan(config).find("m")
+    assert "convert" in caught.value.hint
+
+
+@pytest.mark.parametrize("file", ["training_args.bin", "model.safetensors.index.json"])
+def test_safetensors_that_are_on_their_way_are_told_to_be(
+    config: PeerConfig, tmp_path: Path, file: str
+):
+    put_model(folder := tmp_path / "mine" / "m")
+    (folder / "model.safetensors").unlink()
+    if file.endswith(".json"):
+        (folder / "pytorch_model.bin").write_bytes(b"")
+    (folder / file).write_text('{"weight_map": {"a": "model.safetensors"}}')
+    with pytest.raises(ModelNotFound, match=r"model\.safetensors is missing"):
+        scan(config).find("m")
 
 
 def test_a_folder_whose_name_is_no_text_is_passed_over(config: PeerConfig, tmp_path: Path):
@@ -231,7 +285,28 @@ def test_unknown_model_is_refused_with_its_nearest_neighbour(config: PeerConfig,
     with pytest.raises(ModelNotFound) as caught:
         scan(config).find("qwen3.5-4")
     assert "'qwen3.5-4'" in caught.value.message
-    assert caught.value.hint == "did you mean qwen3.5-4b?"
+    assert caught.value.hint.startswith("did you mean qwen3.5-4b?")
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("qwen3:8b", "did you mean Qwen/Qwen3-8B"),
+        ("llama3.1", "did you mean meta-llama/Llama-3.1-8B-Instruct?"),
+        ("llama3.1:8b", "did you mean meta-llama/Llama-3.1-8B-Instruct?"),
+        ("lmstudio-community/Qwen3-8B-GGUF", "did you mean Qwen/Qwen3-8B"),
+        ("local-model", "there is: Qwen/Qwen3-8B, "),
+    ],
+)
+def test_a_name_from_another_server_is_met_with_the_model_it_means_and_with_what_keeps_it(
+    config: PeerConfig, tmp_path: Path, asked: str, hint: str
+):
+    for name in ("Qwen/Qwen3-8B", "Qwen/Qwen3.5-4B", "meta-llama/Llama-3.1-8B-Instruct"):
+        put_model(tmp_path / "mine" / name)
+    with pytest.raises(ModelNotFound) as caught:
+        scan(config).find(asked)
+    assert caught.value.hint.startswith(hint)
+    assert "aliases in models.toml" in caught.value.hint
 
 
 def test_an_unknown_name_of_megabytes_costs_no_more_than_a_short_one(
