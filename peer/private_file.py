@@ -12,7 +12,6 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-
 # What a full disk, or a user's share of it, is told by.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
