@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cortex.engine.types import ImagePart
+from cortex.peer.private_file import write_new
 from cortex.peer.talk.conversation import Conversation, transcript
 from cortex.peer.talk.paths import at_home, names_in
 from cortex.peer.types import ModelInfo
@@ -159,8 +160,7 @@ class ChatCommands:
         [name] = names_in(argument)[:1]
         path = at_home(name)
         try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(transcript(self._talk.conversation))
+            write_new(path, transcript(self._talk.conversation))
         except FileExistsError as error:
             raise UsageProblem(f"{path} exists already.", "give another name") from error
         except (OSError, ValueError) as error:

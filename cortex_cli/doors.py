@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from cortex.peer.addresses import normalise_address
 from cortex.peer.errors import NoPeer, nobody_here
 from cortex.peer.onlooker.asking import Asking, Door, Sight
-from cortex.peer.onlooker.pictures import FleetPicture
 from cortex.peer.serving.announcement import read_announcements
 
 from .config import Invocation
@@ -49,12 +46,3 @@ def ask_first(doors: list[Door]) -> Sight:
         except NoPeer as problem:
             error = problem
     raise error
-
-
-def all_pictures(invocation: Invocation) -> list[FleetPicture]:
-    """Those of all peers of this machine that answer."""
-    pictures: list[FleetPicture] = []
-    for door in find_doors(invocation, None):
-        with contextlib.suppress(NoPeer):
-            pictures.append(Asking(_LOCAL_SILENCE_S).fleet(door).picture)
-    return pictures

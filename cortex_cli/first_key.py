@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cortex.peer.keys.access import ApiKey, digest_of, make_key, read_hash, spell_hash
-from cortex.peer.private_file import write_private
+from cortex.peer.private_file import next_step, write_private
 
 from .errors import ConfigProblem
 
 _NAME = "api-key"
+_ELSEWHERE = "name a folder of your own with --state-dir, or set [api] keys in cortex.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,10 @@ def first_key(state_dir: Path, random_bytes: bytes) -> FirstKey:
         write_private(path, f"{spell_hash(key.digest)}\n")
         return FirstKey(key, path, text)
     except (OSError, UnicodeDecodeError) as error:
-        what = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigProblem(
-            f"cannot keep an API key in {path}: {what}",
-            "name a folder of your own with --state-dir, or set [api] keys in cortex.toml",
-        ) from None
+        what, hint = "not UTF-8", _ELSEWHERE
+        if isinstance(error, OSError):
+            what, hint = error.strerror, next_step(error, path, _ELSEWHERE)
+        raise ConfigProblem(f"cannot keep an API key in {path}: {what}", hint) from None
 
 
 def has_first_key(state_dir: Path) -> bool:

@@ -129,10 +129,12 @@ def _put_aside(path: Path, ring: Keyring, state_dir: Path) -> Path:
 
 @contextmanager
 def _told(path: Path) -> Generator[None]:
+    from cortex.peer.private_file import next_step
+
     try:
         yield
     except OSError as error:
+        elsewhere = "name a folder of your own with --state-dir, or a file with --key-file"
         raise ConfigProblem(
-            f"cannot use {path}: {error.strerror or error}",
-            "name a folder of your own with --state-dir, or a file with --key-file",
+            f"cannot use {path}: {error.strerror or error}", next_step(error, path, elsewhere)
         ) from None

@@ -15,13 +15,19 @@ from .doors import find_doors
 from .ordering import stage_of
 
 
-def pulls_under_way(invocation: Invocation, peer: str | None) -> list[dict[str, Any]]:
-    """As jobs; none where nobody tells, or not to whoever asks."""
+def pulls_under_way(invocation: Invocation, peer: str | None) -> list[dict[str, Any]] | None:
+    """As jobs. None where nobody tells, or not to whoever asks, and where there may be one that a
+    peer of the fleet, which did not answer, has kept to itself.
+    """
+    doors = find_doors(invocation, peer)
+    if not doors:
+        return []  # only peers pull
     try:
-        told = Ordering(find_doors(invocation, peer)).call("GET", "/jobs?fleet=1")
+        told = Ordering(doors).call("GET", "/jobs?fleet=1")
+        pulls = [job for job in told["jobs"] if job["kind"] == "pull" and job["state"] not in OVER]
+        return None if told["missing"] and not pulls else pulls
     except CortexError:
-        return []
-    return [job for job in told["jobs"] if job["kind"] == "pull" and job["state"] not in OVER]
+        return None
 
 
 def pull_line(job: dict[str, Any]) -> str:

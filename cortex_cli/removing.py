@@ -18,6 +18,33 @@ if TYPE_CHECKING:
     from cortex.peer.onlooker.pictures import FleetPicture
     from cortex.peer.types import ModelInfo
 
+    from .config import Invocation
+
+
+def pictures_here(invocation: Invocation) -> list[FleetPicture]:
+    """Those of all peers of this machine that left a note and run.
+
+    Raises ModelStays where one of them does not tell: who is only silent may have it in an engine.
+    """
+    from cortex.peer.errors import NoPeer
+    from cortex.peer.onlooker.asking import Asking
+
+    from .doors import find_doors
+
+    pictures: list[FleetPicture] = []
+    for door in find_doors(invocation, None):
+        try:
+            pictures.append(Asking().fleet(door).picture)
+        except NoPeer as error:
+            # Nobody listens there: the process of the note is another one by now.
+            if isinstance(error.__cause__, ConnectionRefusedError):
+                continue
+            raise ModelStays(
+                f"the peer at {door.address} does not say what it has in its engines",
+                f"ask again, or stop it first: {error.message}",
+            ) from None
+    return pictures
+
 
 def find_here(model_id: str, config: PeerConfig, pictures: Iterable[FleetPicture]) -> ModelInfo:
     """One of this machine's disks. Raises ModelNotFound, which names the peers that have it."""

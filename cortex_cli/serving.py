@@ -193,13 +193,15 @@ def _take_up_fleet(
 
 def _first_keyring(path: Path, random_bytes: Callable[[int], bytes]) -> tuple[Keyring, bool]:
     from cortex.peer.keys.keyring_file import first_keyring
+    from cortex.peer.private_file import next_step
 
     try:
         return first_keyring(path, random_bytes)
     except OSError as error:
+        elsewhere = "name a folder of your own with --state-dir, or a file with --key-file"
         raise ConfigProblem(
             f"cannot keep a fleet key in {path}: {error.strerror or error}",
-            "name a folder of your own with --state-dir, or a file with --key-file",
+            next_step(error, path, elsewhere),
         ) from None
 
 

@@ -5,11 +5,15 @@ They stay whose they were where root writes them: the peer that reads them is an
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# What a full disk, or a user's share of it, is told by.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -29,6 +33,24 @@ def write_private(path: Path, text: str) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_new(path: Path, text: str) -> None:
+    """Raises FileExistsError for what is there, and OSError; half a file is never left."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def next_step(error: OSError, path: Path, elsewhere: str) -> str:
+    """For whoever could not keep the file there. On a full disk they are not sent `elsewhere`: all
+    that is kept there, a peer's identity and its keys, would be left behind.
+    """
+    return f"make room on the disk of {path.parent}" if error.errno in DISK_FULL else elsewhere
 
 
 @contextmanager

@@ -65,13 +65,12 @@ def listed(
         return
     for line in model_table(found, width=output.width) if found else ():
         output.line(line)
-    for job in pulls:
+    for job in pulls or ():
         output.line(pull_line(job))
     if not found and not pulls:
-        to = standard_error(invocation)
-        to.line(
-            "no models here; fetch one: cortex pull Qwen/Qwen3.5-4B; or name a folder: --models"
-        )
+        fetch = "fetch one: cortex pull Qwen/Qwen3.5-4B; or name a folder: --models"
+        unknown = "whether one is on its way is not told here"
+        standard_error(invocation).line(f"no models here; {unknown if pulls is None else fetch}")
 
 
 @models.command("show")
@@ -122,26 +121,34 @@ def rm(
       cortex models rm qwen3.5-4b
       ssh beast cortex models rm qwen3.5-4b --yes
 
-    One that a peer of this machine has in an engine stays: unload it first. So do those of the
-    Hugging Face cache, and the one that cortex brings along.
+    One that a peer of this machine has in an engine stays: unload it first. So does every model
+    while such a peer does not answer, and always those of the Hugging Face cache and the one that
+    cortex brings along. Peers are known by the notes that they leave for their user's commands: a
+    model that another user's peer has, or one with its own --state-dir, is to be unloaded there.
     """
     from cortex.peer.units import memory
 
     from ..confirming import must_confirm
-    from ..doors import all_pictures
     from ..output import standard_output
-    from ..removing import find_here, must_be_idle, removable_dir, remove, size_bytes
+    from ..removing import (
+        find_here,
+        must_be_idle,
+        pictures_here,
+        removable_dir,
+        remove,
+        size_bytes,
+    )
 
     invocation = invocation_of(context)
     plain = _config(invocation, models, engine)
-    pictures = all_pictures(invocation)
+    pictures = pictures_here(invocation)
     wanted = find_here(model, plain, pictures)
     folder = removable_dir(wanted, plain)
     must_be_idle(wanted, pictures)
     freed = size_bytes(folder)
     if not yes:
         must_confirm(f"remove {wanted.id}, {memory(freed)} in {folder}?", "--yes")
-        must_be_idle(wanted, all_pictures(invocation))
+        must_be_idle(wanted, pictures_here(invocation))
     remove(folder)
     value = {"id": wanted.id, "files": str(folder), "freed_bytes": freed}
     words = f"removed {wanted.id}: {memory(freed)} are free again"

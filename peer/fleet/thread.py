@@ -30,6 +30,7 @@ from ..gossip.messages import LoadAnswer
 from ..gossip.node_file import machine_hash, take_up
 from ..gossip.timing import Timing
 from ..keys.keyring import Keyring
+from ..private_file import next_step
 from .loop import FleetLoop, Setup
 from .membership import GossipCounters, OwnState
 from .own_address import own_addresses
@@ -276,7 +277,7 @@ async def gossiping(
     except OSError as error:
         raise CannotKeepIdentity(
             f"cannot write {node_path}: {error.strerror or error}",
-            "name a folder of your own with --state-dir",
+            next_step(error, node_path, "name a folder of your own with --state-dir"),
         ) from None
     setup = Setup(
         config,

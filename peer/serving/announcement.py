@@ -19,7 +19,7 @@ from typing import Annotated
 from ..addresses import authority
 from ..errors import CannotAnnounce
 from ..onlooker.reading import Told, read
-from ..private_file import write_private
+from ..private_file import next_step, write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def announced(folder: Path, announcement: Announcement) -> Generator[None]:
     except OSError as error:
         raise CannotAnnounce(
             f"cannot leave a note for local commands in {folder}: {error.strerror or error}",
-            "name a folder of your own with --state-dir",
+            next_step(error, path, "name a folder of your own with --state-dir"),
         ) from None
     try:
         yield

@@ -9,10 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import CannotKeepIdentity, StateInUse
+from ..private_file import next_step
 
 _NAME = "peer.lock"
 _MAX_PID_BYTES = 20
@@ -59,7 +60,7 @@ def _open(state_dir: Path) -> int:
     except OSError as error:
         raise CannotKeepIdentity(
             f"cannot write {path}: {error.strerror or error}",
-            "name a folder of your own with --state-dir",
+            next_step(error, path, "name a folder of your own with --state-dir"),
         ) from None
 
 
@@ -72,8 +73,10 @@ def _take(descriptor: int, state_dir: Path) -> None:
             f" {_read_holder(descriptor)})",
             "look at it with `cortex status`; another one takes --state-dir DIR of its own",
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    # Who holds the lock does so without a word as well, and a full disk takes none.
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
 def _read_holder(descriptor: int) -> str:

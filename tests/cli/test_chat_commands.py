@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -254,6 +255,7 @@ def test_what_was_said_is_saved_as_markdown_and_nothing_is_written_over(
     assert path.read_text() == (
         "## system\n\nBe brief.\n\n## you\n\n*picture: a.png*\n\none\n\n## assistant\n\nanswer 1\n"
     )
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(UsageProblem, match="exists already"):
         prompt.type(f"/save {path}")
     with pytest.raises(UsageProblem, match="cannot write"):

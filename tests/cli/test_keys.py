@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -13,8 +14,10 @@ import pytest
 
 from cortex.cli.errors import ConfigProblem
 from cortex.cli.first_key import first_key
+from cortex.cli.key_file import become_member
 from cortex.cli.settings.reading import read_settings
 from cortex.peer.keys.access import ApiKey, digest_of
+from cortex.peer.keys.fleet_key import new_fleet_key
 
 Cortex = Callable[..., Any]
 
@@ -80,3 +83,20 @@ def test_a_kept_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigProblem, match="cannot keep an API key in"):
         first_key(tmp_path / "file", bytes(32))
+
+
+def test_keys_that_have_no_room_are_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    fleet = new_fleet_key(lambda number: bytes(number))
+    for keep in (
+        lambda: first_key(tmp_path, bytes(32)),
+        lambda: become_member(tmp_path / "fleet.key", tmp_path, fleet, may_leave=False),
+    ):
+        with pytest.raises(ConfigProblem, match="No space left") as refused:
+            keep()
+        assert refused.value.hint == f"make room on the disk of {tmp_path}"

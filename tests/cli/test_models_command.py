@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cortex.cli.config import read_environment
 from cortex.cli.errors import ModelStays
 from cortex.cli.model_table import model_lines
+from cortex.cli.pulling import pulls_under_way
 from cortex.cli.removing import find_here, must_be_idle, removable_dir
 from cortex.engine.errors import ModelNotFound
 from cortex.peer.config import Locations, ModelConfig, PeerConfig
 from cortex.peer.models.catalogue import embedded_dir, scan
 from cortex.peer.onlooker.pictures import FleetPicture, ModelPicture, PeerPicture
+from cortex.peer.serving.announcement import Announcement, announced
 from cortex.peer.types import ModelInfo, Whereabouts
 
 Cortex = Callable[..., Any]
@@ -35,6 +42,37 @@ def config(tmp_path: Path) -> PeerConfig:
 @pytest.fixture
 def options(config: PeerConfig) -> tuple[str, ...]:
     return ("--engine", "fake", "--models", str(config.locations.data_dir / "models"))
+
+
+@contextmanager
+def answering(status: int, value: object = None) -> Generator[int]:
+    """The port of what says this to all that is asked."""
+
+    class Same(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            text = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Same) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+
+
+@contextmanager
+def noted(port: int) -> Generator[None]:
+    """A process that lives has left a note of a peer at this port."""
+    folder = read_environment(os.environ).locations.announcements_dir
+    with announced(folder, Announcement("ab", os.getpid(), "127.0.0.1", port, 0)):
+        yield
 
 
 def picture(*peers: PeerPicture) -> FleetPicture:
@@ -196,3 +234,45 @@ def test_a_model_of_another_peer_names_it(config: PeerConfig) -> None:
     with pytest.raises(ModelNotFound) as refused:
         find_here("big", config, [seen])
     assert refused.value.hint == "it lies on bob: run there what you ran here"
+
+
+def test_no_model_goes_while_a_peer_that_runs_does_not_say_what_it_has(
+    cortex_here: Cortex, options: tuple[str, ...], config: PeerConfig
+) -> None:
+    with answering(503) as port:
+        with noted(port):
+            done = cortex_here("models", "rm", "org/copy", "--yes", *options)
+        assert (done.code, done.stdout) == (1, "")
+        assert f"the peer at 127.0.0.1:{port} does not say what it has" in done.stderr
+        assert (config.locations.data_dir / "models" / "org" / "copy").is_dir()
+    with noted(port):  # where nobody listens any more
+        assert cortex_here("models", "rm", "org/copy", "--yes", *options).code == 0
+
+
+JOB = {"kind": "pull", "state": "running", "model": "org/name"}
+SILENT = [{"peer": "bob", "error": {"code": "host_silent", "message": "m", "hint": ""}}]
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "pulls"),
+    [
+        (200, {"jobs": [], "missing": []}, []),
+        (200, {"jobs": [{**JOB, "state": "done"}], "missing": []}, []),
+        (200, {"jobs": [JOB], "missing": SILENT}, [JOB]),
+        (200, {"jobs": [], "missing": SILENT}, None),
+        (403, {"error": {"message": "wants an admin key", "code": "permission_denied"}}, None),
+    ],
+)
+def test_that_nothing_is_being_pulled_is_told_by_who_knows_alone(
+    status: int, told: object, pulls: object
+) -> None:
+    with answering(status, told) as port:
+        assert pulls_under_way(read_environment(os.environ), f"127.0.0.1:{port}") == pulls
+    assert pulls_under_way(read_environment(os.environ), None) == [], "where there is no peer"
+
+
+def test_pulls_that_nobody_tells_of_are_null(cortex_here: Cortex) -> None:
+    assert json.loads(cortex_here("models", "--json").stdout)["pulls"] == []
+    with answering(503) as port, noted(port):
+        done = cortex_here("models", "--json")
+    assert json.loads(done.stdout)["pulls"] is None, done.stderr

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from cortex.peer.private_file import held, write_private
+from cortex.peer.private_file import held, next_step, write_new, write_private
 
 
 @pytest.fixture
@@ -81,3 +83,25 @@ def test_a_lock_is_taken_through_no_link(tmp_path: Path, *, is_there: bool) -> N
     with pytest.raises(OSError, match="symbolic links"), held(path):
         pass
     assert target.exists() == is_there
+
+
+def test_a_new_file_is_for_its_owner_alone_and_replaces_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "said"
+    write_new(path, "ä\n")
+    assert (path.read_text(encoding="utf-8"), stat.S_IMODE(path.stat().st_mode)) == ("ä\n", 0o600)
+    with pytest.raises(FileExistsError):
+        write_new(path, "other")
+    assert path.read_text(encoding="utf-8") == "ä\n"
+
+
+def test_a_new_file_that_does_not_become_whole_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        write_new(tmp_path / "said", "\ud800")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_on_a_full_disk_nobody_is_sent_away_from_what_is_kept_there(code: int) -> None:
+    said = next_step(OSError(code, "full"), Path("/state/node.json"), "go elsewhere")
+    assert said == "make room on the disk of /state"
+    assert next_step(OSError(errno.EACCES, "no"), Path("/s/n"), "go elsewhere") == "go elsewhere"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -13,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from cortex.peer.config import FleetConfig, PeerConfig
-from cortex.peer.errors import CannotKeepIdentity, StateInUse
+from cortex.peer.errors import CannotAnnounce, CannotKeepIdentity, StateInUse
+from cortex.peer.keys.keyring_file import first_keyring
+from cortex.peer.serving.announcement import Announcement, announced
 from cortex.peer.serving.server import serving
 from cortex.peer.serving.state_lock import holder_of, only_peer_of
 
@@ -84,3 +88,48 @@ async def test_a_member_of_a_fleet_is_refused_before_it_listens(
         async with serving(make_config(fleet=fleet)):
             pass
     assert not (state / "node.json").exists()
+
+
+def test_a_lock_is_taken_where_nothing_can_be_written_into_it(tmp_path: Path) -> None:
+    with only_peer_of(tmp_path):
+        pass
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with only_peer_of(tmp_path), pytest.raises(StateInUse) as caught, only_peer_of(tmp_path):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "process unknown" in caught.value.message
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written privately has no room from now on."""
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+
+async def test_a_peer_on_a_full_disk_is_told_to_make_room_and_keeps_its_identity(
+    make_config: Callable[..., PeerConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = make_config().locations.state_dir
+    fleet = FleetConfig("two", state / "fleet.key", host="127.0.0.1", port=0, has_mdns=False)
+    first_keyring(fleet.key_file, os.urandom)
+    fill_disk(monkeypatch)
+    with pytest.raises(CannotKeepIdentity, match=r"node\.json: No space left") as caught:
+        async with serving(make_config(fleet=fleet)):
+            pass
+    assert caught.value.hint == f"make room on the disk of {state}"
+
+
+def test_a_note_that_has_no_room_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_disk(monkeypatch)
+    leaving = announced(tmp_path, Announcement("a", os.getpid(), "127.0.0.1", 1, 1))
+    with pytest.raises(CannotAnnounce) as caught, leaving:
+        pass
+    assert caught.value.hint == f"make room on the disk of {tmp_path}"
