@@ -35,6 +35,10 @@ API_KEY = web.RequestKey("api_key", ApiKey)
 FLEET_PREFIX = "/fleet/v1/"
 # What proxies add. A client may write them too, and then needs a key: that is no loss.
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+# Where clients come that were given a base URL without /v1. They are told before the way to an
+# admin key: whoever makes one for them hands out far more than they need.
+_MODELS_PATH = "/models"
+_FOR_CLIENTS = "a client that asks models needs none: its base URL ends with /v1; to steer, "
 
 
 @web.middleware
@@ -69,7 +73,8 @@ def _admit(request: web.Request, terms: Terms) -> ApiKey | None:
     key = terms.keyring.find(presented_keys(headers.get("authorization"), headers.get("x-api-key")))
     opening = _opening(request)
     if opening == "admins":
-        check_steering(key, comes_from_here=_comes_from_here(request))
+        before = _FOR_CLIENTS if request.path == _MODELS_PATH else ""
+        check_steering(key, comes_from_here=_comes_from_here(request), hint_before=before)
     elif opening == "askers" and key is None:
         if not (terms.keyring.is_open or terms.lets_anonymous_in):
             raise InvalidApiKey(
@@ -98,23 +103,30 @@ def key_name(request: web.Request) -> str:
     return "-" if key is None else key.name
 
 
-def check_steering(key: ApiKey | None, *, comes_from_here: bool) -> None:
-    """Raises InvalidApiKey or PermissionDenied for somebody who may not steer the peer."""
+def check_steering(key: ApiKey | None, *, comes_from_here: bool, hint_before: str = "") -> None:
+    """`hint_before` stands before the hint of how to come by an admin key.
+
+    Raises InvalidApiKey or PermissionDenied for somebody who may not steer the peer.
+    """
     if comes_from_here or (key is not None and key.is_admin):
         return
     if key is None:
         raise InvalidApiKey(
             "this route steers the peer and opens to admin keys alone",
-            "make one with: cortex config new-key --admin",
+            f"{hint_before}make one with: cortex config new-key --admin",
         )
     raise PermissionDenied(
         f"the key '{key.name}' may ask, but not steer the peer",
-        "use an admin key; make one with: cortex config new-key --admin",
+        f"{hint_before}use an admin key; make one with: cortex config new-key --admin",
     )
 
 
 def _opening(request: web.Request) -> Opening:
-    """That of its route; what there is no route for is told to askers alone."""
+    """That of its route. Everybody is told of a path that leads nowhere: no key changes that, and
+    health checks, which bring none, come to those of other servers.
+    """
+    if isinstance(request.match_info.http_exception, web.HTTPNotFound):
+        return "everybody"
     resource = request.match_info.route.resource
     return request.app[OPENINGS].get("" if resource is None else resource.canonical, "askers")
 

@@ -145,7 +145,7 @@ def error_response(error: ToldError, request_id: str, family: Family) -> web.Res
 def from_http(error: web.HTTPException, method: str, path: str) -> CortexError | None:
     """What aiohttp itself refuses a request with, in our words; None for what is no refusal."""
     if error.status == 404:
-        return peer_errors.NotFound(f"there is nothing at {path[:200]}", "the API begins at /v1")
+        return peer_errors.NotFound(f"there is nothing at {path[:200]}", _where_else(path))
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return peer_errors.MethodNotAllowed(
@@ -158,6 +158,21 @@ def from_http(error: web.HTTPException, method: str, path: str) -> CortexError |
     if 400 <= error.status < 500:
         return engine_errors.InvalidRequest(error.reason)
     return None
+
+
+def _where_else(path: str) -> str:
+    """What whoever asked for it was after, as far as its path says so."""
+    if "//" in path:
+        return "the base URL has a slash too many, at its end"
+    if path.startswith("/v1/v1/"):
+        return "the base URL has /v1 once too often: leave it out there"
+    if path.startswith("/api/"):
+        return "that is Ollama's and LM Studio's own API; here are OpenAI's and Anthropic's, at /v1"
+    if path == "/health":
+        return "GET /healthz and GET /readyz tell that"
+    if path.startswith("/v1/"):
+        return "GET /docs lists the routes"
+    return "the API begins at /v1, and GET /docs lists its routes"
 
 
 def _bounded(retry_after_s: int) -> int:

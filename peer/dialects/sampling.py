@@ -39,37 +39,26 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Bias = Annotated[float, Meta(ge=-_MAX_BIAS, le=_MAX_BIAS)]
 # Whole numbers, however they are written: some clients write 1.0.
 TokenCount = Annotated[int, Meta(ge=1)] | Annotated[float, Meta(ge=1)]
+# Elsewhere -1 is a common spelling of "no limit".
+MaxTokens = Annotated[
+    Annotated[int, Meta(ge=-1)] | Annotated[float, Meta(ge=-1)],
+    Meta(description="-1: as much as the context leaves."),
+]
 _MAX_TOP_K, _MAX_SEED = 2**31 - 1, 2**_SEED_BITS - 1
 TopK = Annotated[
     Annotated[int, Meta(ge=-1, le=_MAX_TOP_K)] | Annotated[float, Meta(ge=-1, le=_MAX_TOP_K)],
     Meta(description="-1 and 0: off."),
 ]
-Seed = (
+Seed = Annotated[
     Annotated[int, Meta(ge=-_MAX_SEED - 1, le=_MAX_SEED)]
-    | Annotated[float, Meta(ge=-_MAX_SEED - 1, le=_MAX_SEED)]
-)
+    | Annotated[float, Meta(ge=-_MAX_SEED - 1, le=_MAX_SEED)],
+    Meta(description="-1: another one each time."),
+]
 
 _EFFORTS: tuple[Effort, ...] = get_args(Effort)
 EffortName = Annotated[
     str, Meta(description=f"{', '.join(_EFFORTS)}; any other counts as if the field were left out.")
 ]
-
-_LARK = "grammar, written in Lark"
-# Other servers' names of structured outputs, with ours: refused where they ask anything.
-_NAMES_OF_OTHERS = {
-    "guided_json": "json", "guided_regex": "regex", "guided_choice": "choice",
-    "guided_grammar": _LARK, "json_schema": "json", "regex": "regex", "ebnf": _LARK,
-    "grammar": _LARK,
-}  # fmt: skip
-
-# Other servers' fields of which nothing is obeyed here: the value that asks nothing, beside null,
-# and what does the same or nearly so.
-_FIELDS_OF_OTHERS: dict[str, tuple[Any, str]] = {
-    "allowed_token_ids": ([], "send structured_outputs.choice, or logit_bias"),
-    "bad_words": ([], "send logit_bias with -100 for their tokens"),
-    "skip_special_tokens": (True, "leave it out; return_token_ids tells of control tokens"),
-    "prompt_logprobs": (None, "send echo and logprobs to /v1/completions"),
-}
 
 _STREAM_OPTIONS = {"type": "object", "properties": {"include_usage": {"type": "boolean"}}}
 
@@ -90,7 +79,7 @@ class DecoderFields(msgspec.Struct, kw_only=True):
             extra_json_schema=_STREAM_OPTIONS,
         ),
     ] = field(default_factory=Raw)
-    max_tokens: TokenCount | None = None
+    max_tokens: MaxTokens | None = None
     temperature: Annotated[float, Meta(ge=0, le=2, description="0 is greedy.")] | None = None
     top_p: Probability | None = None
     top_k: TopK | None = None
@@ -124,6 +113,7 @@ class DecoderFields(msgspec.Struct, kw_only=True):
     metadata: Any = None
     user: Any = None
     safety_identifier: Any = None
+    # Other servers' names: refused where they ask for what is not done.
     guided_json: Any = None
     guided_regex: Any = None
     guided_choice: Any = None
@@ -136,6 +126,12 @@ class DecoderFields(msgspec.Struct, kw_only=True):
     bad_words: Any = None
     skip_special_tokens: Any = None
     prompt_logprobs: Any = None
+    use_beam_search: Any = None
+    truncate_prompt_tokens: Any = None
+    n_predict: Any = None
+    num_predict: Any = None
+    repeat_penalty: Any = None
+    options: Any = None
 
     @property
     def wants_usage(self) -> bool:
@@ -147,22 +143,6 @@ class DecoderFields(msgspec.Struct, kw_only=True):
 
 def unsupported(name: str, what: str, hint: str = "") -> NoReturn:
     raise UnsupportedParameter(f"{name}: {what}", hint, param=name)
-
-
-def refuse_wishes_of_others(body: DecoderFields) -> None:
-    """Raises UnsupportedParameter."""
-    for name, ours in _NAMES_OF_OTHERS.items():
-        if getattr(body, name) is not None:
-            unsupported(name, "is another server's name", f"send structured_outputs.{ours}")
-    for name, (asks_nothing, instead) in _FIELDS_OF_OTHERS.items():
-        if getattr(body, name) not in (None, asks_nothing):
-            unsupported(name, "is not obeyed here", instead)
-    if body.include_stop_str_in_output and body.stop_token_ids:
-        unsupported(
-            "include_stop_str_in_output",
-            "includes no stop token",
-            "leave out stop_token_ids, and send their text in stop",
-        )
 
 
 def read_request(body: DecoderFields, arrival: Arrival, **more: Any) -> ChatRequest:
@@ -227,13 +207,15 @@ def read_top_k(top_k: float | None) -> int | None:
 
 
 def read_seed(seed: float | None, random_seed: int) -> int:
+    """Elsewhere -1 is a common spelling of "any"."""
     read = _read_whole("seed", seed)
-    return (random_seed if read is None else read) % 2**_SEED_BITS
+    return (random_seed if read in (None, -1) else read) % 2**_SEED_BITS
 
 
 def read_max_tokens(name: str, value: float | None) -> int | None:
+    """None: no limit is set."""
     read = _read_whole(name, value)
-    return None if read is None else min(read, _MAX_TOKENS)
+    return None if read in (None, -1) else min(read, _MAX_TOKENS)
 
 
 def read_num_choices(body: DecoderFields, arrival: Arrival) -> int:

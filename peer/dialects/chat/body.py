@@ -14,9 +14,13 @@ from cortex.engine.types import MAX_TOP_LOGPROBS
 
 from ..content import Part
 from ..offered_tools import CustomTool, FunctionTool
-from ..sampling import DecoderFields, EffortName, TokenCount
+from ..sampling import DecoderFields, EffortName, MaxTokens
 
 _ANY_OBJECT = {"type": "object"}
+Budget = Annotated[
+    Annotated[int, Meta(ge=-1)] | Annotated[float, Meta(ge=-1)],
+    Meta(description="How many tokens reasoning may take; -1: no bound."),
+]
 
 
 class CalledFunction(msgspec.Struct):
@@ -75,17 +79,38 @@ class ChosenTool(msgspec.Struct):
     allowed_tools: AllowedTools | None = None
 
 
+class ReasoningSwitch(msgspec.Struct):
+    """OpenRouter's and Ollama's way to say how much the model reasons."""
+
+    effort: EffortName | None = None
+    enabled: bool | None = None
+    max_tokens: Budget | None = None
+
+
+class ThinkingSwitch(msgspec.Struct):
+    """The messages dialect's way: `enabled`, `disabled`; any other type asks nothing."""
+
+    type: str | None = None
+    budget_tokens: Budget | None = None
+
+
 class ChatBody(DecoderFields, kw_only=True):
     """What is asked of a chat model. Fields that are not listed are ignored."""
 
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
-    max_completion_tokens: TokenCount | None = None
+    max_completion_tokens: MaxTokens | None = None
     tools: list[ChatTool] | None = None
     tool_choice: str | ChosenTool | None = None
     parallel_tool_calls: bool | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     reasoning_effort: EffortName | None = None
+    # The same in the words of other servers.
+    reasoning: ReasoningSwitch | None = None
+    thinking: ThinkingSwitch | bool | None = None
+    think: Annotated[bool | str, Meta(description="Whether to reason, or an effort.")] | None = None
+    enable_thinking: bool | None = None
+    thinking_budget: Budget | None = None
     chat_template_kwargs: Annotated[Raw, Meta(extra_json_schema=_ANY_OBJECT)] = field(
         default_factory=Raw
     )

@@ -7,13 +7,14 @@ ignored.
 from __future__ import annotations
 
 from cortex.engine.errors import UnsupportedContent
-from cortex.engine.types import ReasoningWish
 
 from .. import sampling
 from ..asked import Arrival, Asked
 from ..decoding import names_in, object_text, read_body, refuse
+from ..names_of_others import refuse_wishes_of_others
 from .body import ChatBody
 from .messages import read_messages
+from .reasoning import read_reasoning
 from .reply import ChatTeller
 from .tools import read_tools
 
@@ -28,7 +29,7 @@ def parse_chat(body: bytes, arrival: Arrival) -> Asked[ChatTeller]:
     """
     asked = read_body(body, ChatBody)
     _check_modalities(asked)
-    sampling.refuse_wishes_of_others(asked)
+    refuse_wishes_of_others(asked)
     offered = read_tools(asked, arrival.limits)
     request = sampling.read_request(
         asked,
@@ -36,7 +37,7 @@ def parse_chat(body: bytes, arrival: Arrival) -> Asked[ChatTeller]:
         messages=read_messages(asked.messages, arrival.limits),
         tools=offered.tools,
         tool_choice=offered.choice,
-        reasoning=ReasoningWish(effort=sampling.read_effort(asked.reasoning_effort)),
+        reasoning=read_reasoning(asked),
         max_tokens=_read_max_tokens(asked),
         template_kwargs=_read_template_kwargs(asked),
         top_logprobs=_read_top_logprobs(asked),
@@ -49,9 +50,12 @@ def parse_chat(body: bytes, arrival: Arrival) -> Asked[ChatTeller]:
 
 
 def _read_max_tokens(asked: ChatBody) -> int | None:
-    if asked.max_completion_tokens is not None:
-        return sampling.read_max_tokens("max_completion_tokens", asked.max_completion_tokens)
-    return sampling.read_max_tokens("max_tokens", asked.max_tokens)
+    name, wished = "max_completion_tokens", asked.max_completion_tokens
+    if wished is None:
+        name, wished = "max_tokens", asked.max_tokens
+    if wished == 0:
+        refuse(name, "must be at least 1", "leave it out for as much as the context leaves")
+    return sampling.read_max_tokens(name, wished)
 
 
 def _read_top_logprobs(asked: ChatBody) -> int | None:

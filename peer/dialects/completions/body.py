@@ -23,8 +23,6 @@ class CompletionBody(DecoderFields, kw_only=True):
             " are."
         ),
     ]
-    # None at all: the prompt is read, and told again where an echo is asked for.
-    max_tokens: Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)] | None = None
     logprobs: Annotated[int, Meta(ge=0, le=_MAX_LOGPROBS)] | None = None
     echo: bool | None = None
     suffix: str | None = None

@@ -11,11 +11,13 @@ from msgspec.structs import replace
 from .. import sampling
 from ..asked import Arrival, Asked
 from ..decoding import read_body, refuse
+from ..names_of_others import refuse_wishes_of_others
 from ..prompts import read_raw_prompts
 from .body import CompletionBody
 from .reply import CompletionTeller
 
-# What the dialect gives where nothing is asked for.
+# What the dialect gives where nothing is asked for. With 0 the prompt is read, and told again where
+# an echo is asked for.
 _DEFAULT_MAX_TOKENS = 16
 
 
@@ -35,12 +37,11 @@ def parse_completion(body: bytes, arrival: Arrival) -> Asked[CompletionTeller]:
             f"{len(prompts)} prompts with {num_choices} choices each are more than {most} answers",
             "send several requests",
         )
-    max_tokens = sampling.read_max_tokens("max_tokens", asked.max_tokens)
     request = sampling.read_request(
         asked,
         arrival,
         messages=(),
-        max_tokens=_DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
+        max_tokens=_read_max_tokens(asked),
         top_logprobs=asked.logprobs,
         echo=bool(asked.echo),
     )
@@ -57,8 +58,18 @@ def parse_completion(body: bytes, arrival: Arrival) -> Asked[CompletionTeller]:
     return Asked(requests, teller, bool(asked.stream))
 
 
+def _read_max_tokens(asked: CompletionBody) -> int | None:
+    if asked.max_tokens is not None:
+        return sampling.read_max_tokens("max_tokens", asked.max_tokens)
+    for name in ("n_predict", "num_predict"):
+        # It asks for no limit, where this dialect has one.
+        if getattr(asked, name) is not None:
+            sampling.unsupported(name, "is another server's name", "send max_tokens")
+    return _DEFAULT_MAX_TOKENS
+
+
 def _refuse_what_is_not_built(asked: CompletionBody, num_choices: int) -> None:
-    sampling.refuse_wishes_of_others(asked)
+    refuse_wishes_of_others(asked)
     if asked.suffix:
         sampling.unsupported(
             "suffix",

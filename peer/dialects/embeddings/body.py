@@ -20,3 +20,5 @@ class EmbeddingsBody(msgspec.Struct, kw_only=True):
     dimensions: Annotated[int, Meta(ge=1)] | None = None
     priority: Priority | None = None
     user: Any = None
+    # Another server's name: refused where it asks for a cut.
+    truncate_prompt_tokens: Any = None

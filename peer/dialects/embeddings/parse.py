@@ -18,6 +18,7 @@ from cortex.engine.types import ChatRequest, VectorWish
 
 from ..asked import Arrival
 from ..decoding import read_body
+from ..names_of_others import refuse_truncation
 from ..prompts import read_raw_prompts
 from ..routing import first_key
 from .body import EmbeddingsBody
@@ -41,6 +42,7 @@ def parse_embeddings(body: bytes, arrival: Arrival) -> AskedEmbeddings:
     Raises CortexErrors only, each naming its field, whatever the bytes.
     """
     asked = read_body(body, EmbeddingsBody, has_token_ids=True)
+    refuse_truncation(asked.truncate_prompt_tokens)
     routing_key = first_key(arrival.routing_key, asked.user)
     requests = tuple(
         ChatRequest(

@@ -23,13 +23,13 @@ def parse(**fields: Any) -> Asked[ChatTeller]:
 def test_every_sampling_field_is_carried():
     request = parse(
         temperature=0, top_p=0.5, top_k=-1, min_p=0.1, frequency_penalty=-2, presence_penalty=2,
-        repetition_penalty=1.1, seed=-1, stop="end", max_tokens=5,
+        repetition_penalty=1.1, seed=-2, stop="end", max_tokens=5,
     ).request  # fmt: skip
     assert request.sampling.temperature == 0.0
     assert (request.sampling.top_p, request.sampling.top_k) == (0.5, 0)
     assert (request.sampling.min_p, request.sampling.repetition_penalty) == (0.1, 1.1)
     assert (request.sampling.frequency_penalty, request.sampling.presence_penalty) == (-2, 2)
-    assert (request.stop, request.max_tokens, request.seed) == (("end",), 5, 2**63 - 1)
+    assert (request.stop, request.max_tokens, request.seed) == (("end",), 5, 2**63 - 2)
 
 
 def test_every_wish_to_the_decoder_is_carried():
@@ -51,6 +51,24 @@ def test_max_completion_tokens_wins_over_max_tokens():
     assert parse(max_completion_tokens=3, max_tokens=9).request.max_tokens == 3
 
 
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_minus_one_is_no_limit_and_none_at_all_is_refused_with_the_next_step(name: str):
+    assert parse(**{name: -1}).request.max_tokens is None
+    assert parse(**{name: -1.0}).request.max_tokens is None
+    for wrong in (0, -2, -0.5):
+        with pytest.raises(InvalidRequest) as refused:
+            parse(**{name: wrong})
+        assert refused.value.param == name
+    with pytest.raises(InvalidRequest, match="at least 1") as refused:
+        parse(**{name: 0})
+    assert "leave it out" in refused.value.hint
+
+
+@pytest.mark.parametrize("seed", [-1, -1.0])
+def test_a_seed_of_minus_one_is_another_one_each_time(seed: float):
+    assert parse(seed=seed).request.seed == parse().request.seed == 11
+
+
 @pytest.mark.parametrize("wish", [10**30, 1e300])
 def test_more_tokens_than_any_context_is_no_error(wish: float):
     assert parse(max_tokens=wish).request.max_tokens == 2**31 - 1
@@ -59,6 +77,59 @@ def test_more_tokens_than_any_context_is_no_error(wish: float):
 def test_reasoning_effort_is_a_wish_of_its_own():
     assert parse(reasoning_effort="none").request.reasoning == ReasoningWish("none")
     assert parse().request.reasoning == ReasoningWish()
+
+
+@pytest.mark.parametrize(
+    ("wish", "read"),
+    [
+        ({"think": False}, ReasoningWish(thinks=False)),
+        ({"think": True}, ReasoningWish(thinks=True)),
+        ({"think": "low"}, ReasoningWish("low")),
+        ({"think": "maybe"}, ReasoningWish()),
+        ({"enable_thinking": False}, ReasoningWish(thinks=False)),
+        ({"enable_thinking": True, "thinking_budget": 50}, ReasoningWish(None, True, 50)),
+        ({"thinking_budget": -1}, ReasoningWish()),
+        ({"thinking": {"type": "disabled"}}, ReasoningWish(thinks=False)),
+        ({"thinking": {"type": "enabled", "budget_tokens": 9.0}}, ReasoningWish(None, True, 9)),
+        ({"thinking": {"type": "auto"}}, ReasoningWish()),
+        ({"thinking": {}}, ReasoningWish()),
+        ({"thinking": False}, ReasoningWish(thinks=False)),
+        ({"reasoning": {"effort": "none"}}, ReasoningWish("none")),
+        ({"reasoning": {"enabled": False}}, ReasoningWish(thinks=False)),
+        ({"reasoning": {"max_tokens": 70, "exclude": True}}, ReasoningWish(budget_tokens=70)),
+        (dict.fromkeys(["think", "enable_thinking", "thinking", "reasoning"]), ReasoningWish()),
+    ],
+)
+def test_reasoning_is_asked_for_in_the_words_of_other_servers_too(
+    wish: dict[str, Any], read: ReasoningWish
+):
+    assert parse(**wish).request.reasoning == read
+
+
+def test_the_dialects_own_effort_goes_first_and_where_switches_differ_reasoning_is_off():
+    both = parse(reasoning_effort="high", reasoning={"effort": "low"}, think="medium")
+    assert both.request.reasoning == ReasoningWish("high")
+    assert parse(reasoning_effort="auto", think="low").request.reasoning == ReasoningWish("low")
+    assert parse(think=True, enable_thinking=False).request.reasoning.thinks is False
+    assert parse(think=False, thinking={"type": "enabled"}).request.reasoning.thinks is False
+
+
+@pytest.mark.parametrize(
+    ("wish", "param"),
+    [
+        ({"think": 1}, "think"),
+        ({"enable_thinking": "no"}, "enable_thinking"),
+        ({"reasoning": "high"}, "reasoning"),
+        ({"reasoning": {"max_tokens": 0.5}}, "reasoning.max_tokens"),
+        ({"thinking": "disabled"}, "thinking"),
+        ({"thinking": {"budget_tokens": -2}}, "thinking.budget_tokens"),
+        ({"thinking_budget": "many"}, "thinking_budget"),
+    ],
+)
+def test_a_switch_of_reasoning_in_another_form_is_refused_by_name(wish: dict[str, Any], param: str):
+    with pytest.raises(InvalidRequest) as refused:
+        parse(**wish)
+    assert refused.value.param == param
 
 
 def test_whole_numbers_are_whole_however_they_are_written():
@@ -83,6 +154,12 @@ def test_a_word_that_is_no_effort_asks_nothing(word: str):
         ({"bad_words": ["a"]}, "logit_bias"),
         ({"skip_special_tokens": False}, "return_token_ids"),
         ({"prompt_logprobs": 0}, "echo"),
+        ({"use_beam_search": True}, "send n"),
+        ({"truncate_prompt_tokens": 4096}, "cut the text"),
+        ({"repeat_penalty": 1.1}, "send repetition_penalty"),
+        ({"repeat_penalty": 1.1, "repetition_penalty": 1.2}, "send repetition_penalty"),
+        ({"n_predict": 10}, "send max_tokens"),
+        ({"num_predict": 10, "max_tokens": 20}, "send max_tokens"),
         ({"include_stop_str_in_output": True, "stop_token_ids": [5]}, "stop_token_ids"),
     ],
 )
@@ -103,12 +180,36 @@ def test_other_servers_wishes_that_are_not_obeyed_are_refused_with_what_is(
         {"include_stop_str_in_output": True, "stop_token_ids": []},
         dict.fromkeys(["allowed_token_ids", "bad_words", "skip_special_tokens", "stop_token_ids"]),
         dict.fromkeys(["prompt_logprobs", "include_stop_str_in_output"]),
+        {"use_beam_search": False, "truncate_prompt_tokens": -1},
+        {"repeat_penalty": 1.0, "n_predict": -1, "num_predict": None},
+        {"repeat_penalty": 1.2, "repetition_penalty": 1.2},
+        {"n_predict": 10, "num_predict": 10, "max_tokens": 10},
+        {"options": {"num_ctx": 4096, "seed": -1, "num_predict": -1, "temperature": None}},
+        {"options": {"temperature": 0.5}, "temperature": 0.5},
+        {"options": "fast"},
+        {"keep_alive": "5m", "cache_prompt": True, "ttl": 60},
     ],
 )
 def test_other_servers_wishes_that_ask_nothing_are_taken(wish: dict[str, Any]):
     request = parse(**wish).request
     assert list(request.stop_token_ids) == (wish.get("stop_token_ids") or [])
     assert request.includes_stop is bool(wish.get("include_stop_str_in_output"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "ours"),
+    [
+        ("temperature", 0, "temperature"), ("top_p", 0.5, "top_p"), ("top_k", 1, "top_k"),
+        ("min_p", 0.1, "min_p"), ("seed", 4, "seed"), ("stop", ["a"], "stop"),
+        ("presence_penalty", 1, "presence_penalty"), ("num_predict", 10, "max_tokens"),
+        ("frequency_penalty", 1, "frequency_penalty"),
+        ("repeat_penalty", 1.1, "repetition_penalty"),
+    ],
+)  # fmt: skip
+def test_what_changes_an_answer_is_refused_within_options(name: str, value: Any, ours: str):
+    with pytest.raises(UnsupportedParameter) as refused:
+        parse(options={"num_ctx": 4096, name: value})
+    assert (refused.value.param, refused.value.hint) == (f"options.{name}", f"send {ours}")
 
 
 @pytest.mark.parametrize("wrong", [[-1], [10**9], ["5"], [0.5], 5, [5] * 65])

@@ -74,6 +74,40 @@ def test_sixteen_tokens_are_given_where_none_are_asked_for():
     assert parse().requests[0].max_tokens == 16
 
 
+def test_minus_one_is_as_many_tokens_as_the_context_leaves():
+    assert parse(max_tokens=-1).requests[0].max_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"n_predict": 10}, "n_predict"),
+        # No limit: left out it would be sixteen tokens.
+        ({"n_predict": -1}, "n_predict"),
+        ({"num_predict": -1}, "num_predict"),
+        ({"repeat_penalty": 1.1, "max_tokens": 3}, "repeat_penalty"),
+        ({"use_beam_search": True}, "use_beam_search"),
+        ({"truncate_prompt_tokens": 9}, "truncate_prompt_tokens"),
+        ({"options": {"num_predict": 9}}, "options.num_predict"),
+    ],
+)
+def test_other_servers_names_are_refused_where_they_ask_for_more(
+    fields: dict[str, Any], param: str
+):
+    error = refusal(**fields)
+    assert isinstance(error, UnsupportedParameter)
+    assert (error.param, bool(error.hint)) == (param, True)
+
+
+def test_other_servers_names_beside_ours_with_the_same_value_are_taken():
+    """As clients send them that send every name they know."""
+    [request] = parse(
+        max_tokens=9, n_predict=9, num_predict=9, repeat_penalty=1.2, repetition_penalty=1.2
+    ).requests
+    assert (request.max_tokens, request.sampling.repetition_penalty) == (9, 1.2)
+    assert parse(max_tokens=-1, n_predict=-1).requests[0].max_tokens is None
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -92,7 +126,7 @@ def test_sixteen_tokens_are_given_where_none_are_asked_for():
         ({"prompt": ["a"] * 17, "n": 2}, "prompt"),
         ({"logprobs": 6}, "logprobs"),
         ({"logprobs": True}, "logprobs"),
-        ({"max_tokens": -1}, "max_tokens"),
+        ({"max_tokens": -2}, "max_tokens"),
         ({"priority": 1000}, "priority"),
     ],
 )

@@ -22,6 +22,7 @@ from cortex.peer.dialects.embeddings.parse import (
     parse_embeddings,
     reply_pieces,
 )
+from cortex.peer.errors import UnsupportedParameter
 
 Raw = RawText | RawTokens
 ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="0f")
@@ -60,8 +61,15 @@ def test_wishes_are_those_of_every_input_and_unknown_fields_are_ignored():
         assert unpack_value(ChatRequest, pack_value(request)) == request
 
 
+def test_a_cut_of_the_texts_is_refused_where_it_is_asked_for():
+    assert parse(truncate_prompt_tokens=-1).requests
+    with pytest.raises(UnsupportedParameter, match="no prompt is cut here") as refused:
+        parse(truncate_prompt_tokens=512)
+    assert refused.value.param == "truncate_prompt_tokens"
+
+
 def test_null_means_absent():
-    parsed = parse(dimensions=None, encoding_format=None, user=None)
+    parsed = parse(dimensions=None, encoding_format=None, user=None, truncate_prompt_tokens=None)
 
     assert not parsed.is_base64
     assert parsed.requests[0].vector == VectorWish()

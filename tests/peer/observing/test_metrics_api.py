@@ -127,7 +127,7 @@ async def test_refusals_are_counted_and_what_clients_write_is_no_label(
 ):
     async with peer(make_config(context_limit_tokens=64), memory_children()) as client:
         assert await ask(client, model="no such model") == 404
-        assert await ask(client, max_tokens=-1) == 400
+        assert await ask(client, max_tokens=-2) == 400
         assert await ask(client, "/v1/completions", prompt="long " * 500) == 400
         assert await ask(client, "/v1/no/such/route") == 404
         assert (await client.get("/no/such/route")).status == 404

@@ -174,7 +174,7 @@ async def live_through(client: Asking) -> None:
     await client.leave("two")
     await client.answer("one", VECTORS, 3, input=["a", "b", "c"])
     await client.be_refused(404, "no such model")
-    await client.be_refused(400, "one", max_tokens=-1)
+    await client.be_refused(400, "one", max_tokens=-2)
     await client.be_refused(
         400, "one", by="one", messages=[{"role": "user", "content": "long " * 100_000}]
     )

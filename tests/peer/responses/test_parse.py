@@ -48,14 +48,15 @@ def test_a_text_is_a_question_with_clock_and_seed_from_outside():
 
 def test_every_wish_is_carried():
     request = parse(
-        temperature=0, top_p=0.5, frequency_penalty=-2, presence_penalty=2, seed=-1,
+        temperature=0, top_p=0.5, frequency_penalty=-2, presence_penalty=2, seed=-2,
         max_output_tokens=5, parallel_tool_calls=False, stream=True,
     ).request  # fmt: skip
     wish = request.sampling
     assert (wish.temperature, wish.top_p) == (0, 0.5)
     assert (wish.frequency_penalty, wish.presence_penalty) == (-2, 2)
-    assert (request.seed, request.max_tokens) == (2**63 - 1, 5)
+    assert (request.seed, request.max_tokens) == (2**63 - 2, 5)
     assert request.parallel_tool_calls is False
+    assert parse(seed=-1).request.seed == parse().request.seed
 
 
 def test_a_stream_is_streamed():
