@@ -218,7 +218,9 @@ class Devices:
             return device
         touched, alive = private_bytes(slot.pid), slot.last_told
         if device.name == "cpu" or alive is None:
-            return replace(device, foreign_bytes=foreign_bytes(budget, touched, available_bytes))
+            beside = budget // _REMEMBERED_PART, self._empty(device.index, touched)
+            foreign = foreign_bytes(budget, *beside, touched, available_bytes)
+            return replace(device, foreign_bytes=foreign)
         foreign = foreign_shared_bytes(budget, reserved_bytes, touched, available_bytes, alive)
         return replace(device, foreign_bytes=foreign)
 
@@ -274,6 +276,14 @@ class Devices:
             return
         if pid is not None and self._empty_bytes.get(device, (None, 0))[0] != pid:
             self._empty_bytes[device] = pid, private_bytes(pid)
+
+    def _empty(self, device: int, touched_bytes: int) -> int:
+        """What the engine of a CPU takes without models, or the next one will: of one that has
+        loaded nothing yet it is all that it has.
+        """
+        noted_pid, empty_bytes = self._empty_bytes.get(device, (None, 0))
+        is_known = self.engines[device].slot.pid in (None, noted_pid)
+        return empty_bytes if is_known else touched_bytes
 
     async def learn(self, model: ModelInfo) -> None:
         try:
