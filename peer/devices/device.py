@@ -40,6 +40,7 @@ from .device_memory import (
     foreign_gpu_bytes,
     foreign_shared_bytes,
     gpu_of,
+    is_of_start,
     private_bytes,
 )
 from .gpus import Gpu
@@ -95,7 +96,10 @@ class Devices:
             for index, name in enumerate(config.engine_devices)
         ]
         names = config.engine_devices
-        self.devices: Sequence[DeviceBooks] = tuple(map(DeviceBooks, count(), names, budgets))
+        self.devices: Sequence[DeviceBooks] = tuple(
+            DeviceBooks(index, name, num_bytes, is_of_start=is_of_start(config, name))
+            for index, name, num_bytes in zip(count(), names, budgets)
+        )
         # As the driver showed them last; none while its tool does not answer.
         self.gpus: Sequence[Gpu] = ()
 

@@ -69,6 +69,11 @@ def budget_bytes(
     return given - remembered_bytes(given)
 
 
+def is_of_start(config: PeerConfig, device: str) -> bool:
+    """Whether its budget stays what could be had of the machine when it was asked for first."""
+    return device == "cpu" and config.memory_bytes is None
+
+
 def foreign_bytes(
     budget_bytes: int,
     remembered_bytes: int,

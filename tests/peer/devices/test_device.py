@@ -21,6 +21,7 @@ from cortex.peer.children.slot import ChildSlot
 from cortex.peer.config import Card, PeerConfig
 from cortex.peer.devices import device
 from cortex.peer.devices.device import Devices
+from cortex.peer.devices.device_memory import is_of_start
 from cortex.peer.devices.gpus import Gpu
 from cortex.peer.types import ModelInfo
 
@@ -97,6 +98,13 @@ def test_what_an_engine_has_that_is_on_its_way_out_is_nobody_elses(
     full = Gpu(0, "A100", 32 << 30, 1 << 30, "570")
     assert devices.look_at_gpus([full], {}, [0, 0]) is not is_burying
     assert devices.look_at_memory(1 << 30, [0, 0]) is not is_burying
+
+
+def test_a_cpus_budget_is_of_the_start_unless_somebody_gave_one(
+    make_config: Callable[..., PeerConfig], open_devices: Callable[..., Devices]
+):
+    assert [one.is_of_start for one in open_devices("cpu", "cuda:0").devices] == [True, False]
+    assert not is_of_start(make_config(memory_bytes=GIB), "cpu")
 
 
 def test_what_is_remembered_and_the_engine_itself_hide_nothing_of_what_others_take(
