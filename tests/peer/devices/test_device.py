@@ -114,8 +114,11 @@ def test_what_is_remembered_and_the_engine_itself_hide_nothing_of_what_others_ta
     devices.devices = (replace(devices.devices[0], budget_bytes=27 * GIB),)
 
     def foreign_gib(pid: int | None, private_gib: int, available_gib: int) -> float:
+        def private_bytes(_: int | None) -> int:
+            return private_gib * GIB
+
         monkeypatch.setattr(ChildSlot, "pid", pid)
-        monkeypatch.setattr(device, "private_bytes", lambda _: private_gib * GIB)
+        monkeypatch.setattr(device, "private_bytes", private_bytes)
         devices.look_at_memory(available_gib * GIB, [15 * GIB])
         return devices.devices[0].foreign_bytes / GIB
 
