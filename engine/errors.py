@@ -122,6 +122,15 @@ class InsufficientVram(CortexError):
         self.retry_after_s = retry_after_s
 
 
+def machine_is_short(told: str) -> InsufficientVram:
+    """Where a process was refused memory that is not a GPU's."""
+    return InsufficientVram(
+        f"the machine's memory does not reach: {told}.",
+        "leave more of it free: a smaller --memory, or close other programs; or raise the limit"
+        " that is set for it (ulimit -v, vm.overcommit_memory)",
+    )
+
+
 class Overloaded(CortexError):
     """`retry_after_s` is when there may be room again, where that is known."""
 
@@ -170,6 +179,8 @@ def to_info(error: BaseException) -> ErrorInfo:
 
     The text of a foreign exception stays behind: it may hold client data.
     """
+    if isinstance(error, MemoryError):
+        error = machine_is_short("Python was refused some")
     if isinstance(error, CortexError):
         shortage = error.shortage if isinstance(error, InsufficientVram) else None
         waits = isinstance(error, Overloaded | InsufficientVram)

@@ -7,10 +7,12 @@ import logging
 import torch
 
 from .child import log_unexpected
-from .errors import CortexError, ErrorInfo, InsufficientVram, to_info
+from .errors import CortexError, ErrorInfo, InsufficientVram, machine_is_short, to_info
 from .poison import raise_poison
 
 _SHORT = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+# torch has no error of its own for a CPU: a line of its code, in brackets, and then these words.
+_CPU_SHORT = "DefaultCPUAllocator: can't allocate memory: "
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,11 @@ def shortage_of(error: Exception) -> InsufficientVram | None:
     free some. None for any other.
     """
     reason = str(error).partition("\n")[0]
+    if isinstance(error, MemoryError):
+        return machine_is_short("Python was refused some")
+    is_cpus = isinstance(error, RuntimeError) and reason.startswith("[enforce fail at ")
+    if is_cpus and _CPU_SHORT in reason:
+        return machine_is_short(reason.partition(_CPU_SHORT)[2].partition(". ")[0])
     # The driver and a library that ask for memory by themselves say it in words of their own.
     is_drivers = isinstance(error, RuntimeError) and reason.startswith("CUDA error: ")
     if not isinstance(error, torch.OutOfMemoryError) and not (

@@ -19,6 +19,7 @@ from .machine_memory import available_memory_bytes
 from .memory import MemoryBudget
 
 _STATUS = Path("/proc/self/status")
+_PRIVATE = ("RssAnon", "VmSwap")
 
 
 class LoadGauge:
@@ -77,9 +78,11 @@ def torn_bytes(stats: Mapping[str, int]) -> int:
 
 
 def private_bytes(status: Path = _STATUS) -> int:
-    """Of this process, or the one whose status it is; 0 where the system does not say."""
+    """Of this process, or the one whose status it is, what is swapped out among it: that a load
+    pushed it there makes it no smaller. 0 where the system does not say.
+    """
     if not status.exists():
         return 0
     # "RssAnon:     123456 kB"
     lines = (line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-    return next((int(words.split()[0]) * 1024 for name, words in lines if name == "RssAnon"), 0)
+    return sum(int(words.split()[0]) * 1024 for name, words in lines if name in _PRIVATE)

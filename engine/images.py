@@ -95,6 +95,8 @@ def open_image(data: bytes, max_image_pixels: int = _MAX_IMAGE_PIXELS) -> Image.
             image.load()
             upright = _upright(image)
             return _to_rgb(upright)
+        except MemoryError:  # which says nothing of the picture
+            raise
         except Exception as error:  # decoders raise nearly anything when bytes lie
             raise InvalidImage(
                 f"the {image.format} picture is broken or cut short",

@@ -10,10 +10,39 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 # The rest is for the peer, the text process, and whatever else the machine is there for.
 _CPU_SHARE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class _Hierarchy:
+    """Where one version of control groups has its groups, and what their files are called.
+
+    The first of the limits is there in every group but the machine's own. Beyond `memory.high` the
+    kernel slows a group down rather than let it grow: what it promises cannot be had either.
+    """
+
+    top: str
+    limits: tuple[str, ...]
+    usage: str
+    cached: tuple[str, ...]
+
+
+_V1 = _Hierarchy(
+    "sys/fs/cgroup/memory",
+    ("memory.limit_in_bytes",),
+    "memory.usage_in_bytes",
+    ("total_inactive_file", "total_active_file"),
+)
+_V2 = _Hierarchy(
+    "sys/fs/cgroup",
+    ("memory.max", "memory.high"),
+    "memory.current",
+    ("inactive_file", "active_file"),
+)
 
 
 def cpu_budget_bytes(available_bytes: int) -> int:
@@ -25,7 +54,7 @@ def machine_memory_bytes(root: Path = Path("/")) -> int:
     """All of it, or what the control groups of this process allow: a container's."""
     all_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with contextlib.suppress(OSError):  # as where no file can be opened
-        limits = [_limit(folder, files[0]) for folder, files in _groups(root)]
+        limits = [_limit(folder, hierarchy) for folder, hierarchy in _groups(root)]
         return min([all_bytes, *(limit for limit in limits if limit is not None)])
     return all_bytes
 
@@ -43,41 +72,43 @@ def available_memory_bytes(root: Path = Path("/")) -> int:
 
 def _group_rooms(root: Path) -> Iterator[int]:
     """What each limited control group of this process has left."""
-    for folder, files in _groups(root):
-        yield from _room(folder, *files)
+    for folder, hierarchy in _groups(root):
+        yield from _room(folder, hierarchy)
 
 
-def _groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
+def _groups(root: Path) -> Iterator[tuple[Path, _Hierarchy]]:
     """The control groups of this process, up to their hierarchies' tops."""
     groups = root / "proc" / "self" / "cgroup"
     for line in groups.read_text().splitlines() if groups.exists() else ():
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            files = ("memory.max", "memory.current", "inactive_file")
-            top = root / "sys" / "fs" / "cgroup"
+            hierarchy = _V2
         elif "memory" in controllers.split(","):
-            files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            top = root / "sys" / "fs" / "cgroup" / "memory"
+            hierarchy = _V1
         else:
             continue
         # Inside a container the path may be the host's: then only the top is there.
+        top = root / hierarchy.top
         group = top / path.strip("/")
         for folder in (group, *group.parents):
-            if folder.is_relative_to(top) and (folder / files[0]).exists():
-                yield folder, files
+            if folder.is_relative_to(top) and (folder / hierarchy.limits[0]).exists():
+                yield folder, hierarchy
 
 
-def _room(folder: Path, limit_file: str, usage_file: str, reclaimable: str) -> Iterator[int]:
-    """A group's limit less what it holds; file pages not in use can be reclaimed at any time."""
-    limit, usage = _limit(folder, limit_file), folder / usage_file
+def _room(folder: Path, hierarchy: _Hierarchy) -> Iterator[int]:
+    """A group's limit less what it holds, but for file pages. Those that were read more than once,
+    as weights that are loaded again, are reclaimed as well: so the machine counts its own.
+    """
+    limit, usage = _limit(folder, hierarchy), folder / hierarchy.usage
     if limit is None or not usage.exists():
         return
     stat = folder / "memory.stat"
     lines = stat.read_text().splitlines() if stat.exists() else []
-    cached = next((int(n) for k, n in map(str.split, lines) if k == reclaimable), 0)
+    cached = sum(int(n) for key, n in map(str.split, lines) if key in hierarchy.cached)
     yield limit - (int(usage.read_text()) - cached)
 
 
-def _limit(folder: Path, limit_file: str) -> int | None:
-    limit = (folder / limit_file).read_text().strip()
-    return None if limit == "max" else int(limit)
+def _limit(folder: Path, hierarchy: _Hierarchy) -> int | None:
+    files = (folder / name for name in hierarchy.limits)
+    told = [file.read_text().strip() for file in files if file.exists()]
+    return min((int(words) for words in told if words != "max"), default=None)

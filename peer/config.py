@@ -163,8 +163,8 @@ class PeerConfig:
     `embedded_dir` replaces the model that ships inside the package. `preload` names models to load
     at the start. `python` runs the children, of which one computes on each of the `devices`, as
     cpu or cuda:N, where N is the number of one of the `cards`. `cpu_threads` None is one a core,
-    and `memory_bytes`, of each device, None what is free, less a reserve. `wishes` say how models
-    are computed.
+    and `memory_bytes`, of each device, None most of a GPU's, and on a CPU a share of what is free
+    at the start. `wishes` say how models are computed.
     Without `keys` everybody may ask; `admin_keys` open the routes that steer the peer.
     Without a `fleet` it cannot be served. `cold_wait_s` is how long a request that does not stream
     waits for a model that is being loaded.

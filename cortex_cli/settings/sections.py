@@ -134,7 +134,12 @@ _FLEET: Mapping[str, Setting] = {
 _ENGINE: Mapping[str, Setting] = {
     "python": OfOptions(kinds.program(), "The Python that runs the engine.", ("python",)),
     "threads": OfOptions(kinds.whole(1, 1024), "Threads that compute, on a CPU.", ("threads",)),
-    "memory": OfOptions(kinds.size(), "What the engine may use of its device.", ("memory",)),
+    "memory": OfOptions(
+        kinds.size(),
+        "What the engine may use of its device; else most of a GPU, and on a CPU six tenths of what"
+        " is free when the peer starts.",
+        ("memory",),
+    ),
     "mode": OfOptions(kinds.choice(*get_args(ModeWish)), "Exact or fast.", ("mode",)),
     "dtype": OfOptions(kinds.choice(*get_args(DtypeWish)), "The numbers it uses.", ("dtype",)),
     "kernels": OfOptions(kinds.choice(*get_args(KernelsWish)), "Whose kernels.", ("kernels",)),

@@ -66,6 +66,8 @@ async def spawn(command: Sequence[str]) -> ChildProcess:
 
 # How the exit of a child is told that somebody else has ended.
 BY_SIGNAL = ", signal"
+# Not by us, who would say so. Nobody tells whose word it was: it is the system's, most often.
+BY_SYSTEM = f"{BY_SIGNAL} SIGKILL, as when memory runs out"
 
 
 async def bury(child: ChildProcess, farewell_s: float) -> str:
@@ -76,6 +78,8 @@ async def bury(child: ChildProcess, farewell_s: float) -> str:
             child.process.kill()
         code = await _wait(child.process, _KILL_S)
         return ", killed" if code is not None else f", killed, and not gone after {_KILL_S:g} s"
+    if code == -signal.SIGKILL:
+        return BY_SYSTEM
     if code < 0:
         names = {one.value: one.name for one in signal.Signals}  # not of all real-time ones
         return f"{BY_SIGNAL} {names.get(-code, -code)}"

@@ -23,7 +23,7 @@ from cortex.engine.messages import Alive, Ending, Message
 from ..release import updated_since
 from .backoff import rest_s
 from .link import FrameLink
-from .process import BY_SIGNAL, ChildProcess, Spawn, bury
+from .process import BY_SIGNAL, BY_SYSTEM, ChildProcess, Spawn, bury
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,11 @@ _TICK_S = 0.5
 _FAREWELL_S = 2.0
 # Whoever used a child that takes longer to go is told before that it ends.
 _TELL_S = 0.5
+# What is to be done about one that the system killed.
+_LESS_MEMORY = (
+    "if memory ran out, as the system's log would tell, use less of it: a smaller --memory, model"
+    " or context, fewer other programs; else send the request again"
+)
 # How the end of a child is told that has said itself why it ends.
 _GAVE_UP = "gave up"
 
@@ -63,12 +68,14 @@ class ChildSpec:
 @dataclass(frozen=True, slots=True)
 class ChildEnd:
     """How a child ended. `may_return` is False where starting another one is no use: this one ended
-    by itself, and none was ever up. One that `is_wanted` was told to end.
+    by itself, and none was ever up. One that `is_wanted` was told to end; one that `is_of_system`
+    was killed, and not by us.
     """
 
     error: EngineFailed
     may_return: bool
     is_wanted: bool = False
+    is_of_system: bool = False
 
 
 class ChildSlot:
@@ -243,7 +250,9 @@ class ChildSlot:
         if not is_wanted:
             self.last_end = ending
             self._deaths_s.append(asyncio.get_running_loop().time())
-        error = _death(self.spec, ending, was_up, self._advice)
+        is_of_system = exit_words == BY_SYSTEM
+        advice = self._advice or (_LESS_MEMORY if is_of_system else "")
+        error = _death(self.spec, ending, was_up, advice)
         self._advice = ""
         if not started.done():
             started.set_result(error)
@@ -251,7 +260,8 @@ class ChildSlot:
         logger.log(level, "child ended name=%s how=%s", self.spec.name, ending)
         if not is_told:
             is_of_use = self._has_been_up or exit_words.startswith(BY_SIGNAL)
-            self._on_end(ChildEnd(error, is_of_use and not self._is_closed, is_wanted))
+            may_return = is_of_use and not self._is_closed
+            self._on_end(ChildEnd(error, may_return, is_wanted, is_of_system))
 
     def _update(self) -> str:
         """That another release was installed under this peer, which may be why its children end."""

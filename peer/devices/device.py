@@ -40,6 +40,7 @@ from .device_memory import (
     foreign_gpu_bytes,
     foreign_shared_bytes,
     gpu_of,
+    is_of_start,
     private_bytes,
 )
 from .gpus import Gpu
@@ -95,7 +96,10 @@ class Devices:
             for index, name in enumerate(config.engine_devices)
         ]
         names = config.engine_devices
-        self.devices: Sequence[DeviceBooks] = tuple(map(DeviceBooks, count(), names, budgets))
+        self.devices: Sequence[DeviceBooks] = tuple(
+            DeviceBooks(index, name, num_bytes, is_of_start=is_of_start(config, name))
+            for index, name, num_bytes in zip(count(), names, budgets)
+        )
         # As the driver showed them last; none while its tool does not answer.
         self.gpus: Sequence[Gpu] = ()
 
@@ -218,7 +222,9 @@ class Devices:
             return device
         touched, alive = private_bytes(slot.pid), slot.last_told
         if device.name == "cpu" or alive is None:
-            return replace(device, foreign_bytes=foreign_bytes(budget, touched, available_bytes))
+            beside = budget // _REMEMBERED_PART, self._empty(device.index, touched)
+            foreign = foreign_bytes(budget, *beside, touched, available_bytes)
+            return replace(device, foreign_bytes=foreign)
         foreign = foreign_shared_bytes(budget, reserved_bytes, touched, available_bytes, alive)
         return replace(device, foreign_bytes=foreign)
 
@@ -274,6 +280,14 @@ class Devices:
             return
         if pid is not None and self._empty_bytes.get(device, (None, 0))[0] != pid:
             self._empty_bytes[device] = pid, private_bytes(pid)
+
+    def _empty(self, device: int, touched_bytes: int) -> int:
+        """What the engine of a CPU takes without models, or the next one will: of one that has
+        loaded nothing yet it is all that it has.
+        """
+        noted_pid, empty_bytes = self._empty_bytes.get(device, (None, 0))
+        is_known = self.engines[device].slot.pid in (None, noted_pid)
+        return empty_bytes if is_known else touched_bytes
 
     async def learn(self, model: ModelInfo) -> None:
         try:

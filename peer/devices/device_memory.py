@@ -69,9 +69,24 @@ def budget_bytes(
     return given - remembered_bytes(given)
 
 
-def foreign_bytes(budget_bytes: int, touched_bytes: int, available_bytes: int) -> int:
-    """How much of a budget is not to be had: what nobody has touched has to be available still."""
-    return _in_steps(budget_bytes - touched_bytes - available_bytes)
+def is_of_start(config: PeerConfig, device: str) -> bool:
+    """Whether its budget stays what could be had of the machine when it was asked for first."""
+    return device == "cpu" and config.memory_bytes is None
+
+
+def foreign_bytes(
+    budget_bytes: int,
+    remembered_bytes: int,
+    empty_bytes: int,
+    touched_bytes: int,
+    available_bytes: int,
+) -> int:
+    """How much of a CPU's budget is not to be had: what nobody has touched has to be available
+    still. The engine that touches it also remembers prompts beside the models, up to so many bytes,
+    and has `empty_bytes` where it does neither: these are touched or to come as well.
+    """
+    whole_bytes = budget_bytes + remembered_bytes + empty_bytes
+    return _in_steps(whole_bytes - touched_bytes - available_bytes)
 
 
 def foreign_gpu_bytes(

@@ -69,9 +69,10 @@ class Losses:
     def last_word(self, end: ChildEnd) -> CortexError:
         if not end.may_return:
             return end.error
+        hint = "it may be the request that ends it: ask for less, or look into the peer's log"
         return AttemptsExhausted(
             f"{end.error.message}; that is {self._max_replays + 1} times over this request",
-            "it may be the request that ends it: ask for less, or look into the peer's log",
+            end.error.hint if end.is_of_system else hint,
         )
 
 

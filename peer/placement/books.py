@@ -50,6 +50,7 @@ class Resident:
 class DeviceBooks:
     """`budget_bytes` is what the engine may use in all, `foreign_bytes` what other programs have
     taken of that. Models that are on their way are in the books with all that they will have.
+    One that `is_of_start` has a share of what was free when its peer started, now as then.
     """
 
     index: int
@@ -57,6 +58,7 @@ class DeviceBooks:
     budget_bytes: int
     foreign_bytes: int = 0
     residents: tuple[Resident, ...] = ()
+    is_of_start: bool = False
 
     @property
     def reserved_bytes(self) -> int:

@@ -195,6 +195,8 @@ def _no_fit(books: DeviceBooks, need: Need, rules: Rules) -> NoFit:
     if least_bytes > books.budget_bytes:
         most = f"{books.name} has {memory(books.budget_bytes)}"
         words = f"needs {memory(least_bytes)}, and {most}"
+        if books.is_of_start:
+            words += ", a share of what was free when its peer started"
         return NoFit("too large", words, least_bytes - books.budget_bytes)
     kept = [(one, _is_in_the_way(one, need, rules)) for one in books.residents]
     held_bytes = sum(one.reserved_bytes for one, reason in kept if reason is not None)

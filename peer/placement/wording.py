@@ -36,14 +36,15 @@ def no_place(wanted: Wanted, refused: Refused, books: Sequence[DeviceBooks]) -> 
     short_bytes = min((why.short_bytes for _, why in refused.reasons), default=least_bytes)
     return InsufficientVram(
         f"'{wanted.need.id}' {_HERE}{'; '.join(reasons) or 'no device may hold it'}",
-        _next_step(kinds),
+        _next_step(kinds, any(device.is_of_start for device in books)),
         shortage=MemoryShortage(least_bytes, least_bytes - short_bytes, is_final),
     )
 
 
-def _next_step(kinds: Set[Reason]) -> str:
+def _next_step(kinds: Set[Reason], are_of_start: bool) -> str:
     if kinds <= {"too large"}:
-        return "choose a smaller model, or give it more memory with --memory"
+        again = "; restart its peer if more is free by now" if are_of_start else ""
+        return f"choose a smaller model, or give it more memory with --memory{again}"
     if kinds <= {"too large", "foreign"}:
         return "end what else uses the device"
     return "unload or unpin one of those that are in its way"

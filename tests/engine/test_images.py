@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cortex.engine.errors import InvalidImage, ModelInvalid
+from cortex.engine.errors import InvalidImage, ModelInvalid, to_info
 from cortex.engine.images import (
     image_tokens,
     measure_image,
@@ -122,6 +122,20 @@ def test_a_pdf_is_refused_with_how_pictures_are_made_of_it() -> None:
 def test_text_named_png_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidImage):
         open_image(data)
+
+
+def test_a_picture_that_the_machines_memory_does_not_reach_for_is_not_broken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(image: Image.Image, mode: str) -> Image.Image:
+        raise MemoryError("words of a client")
+
+    monkeypatch.setattr(Image.Image, "convert", refused)
+    with pytest.raises(MemoryError) as caught:
+        open_image(encoded(Image.new("RGBA", (2, 2)), "PNG"))
+    info = to_info(caught.value)
+    assert (info.code, "client" in info.message) == ("insufficient_vram", False)
+    assert info.message.startswith("the machine's memory does not reach")
 
 
 @pytest.mark.parametrize(

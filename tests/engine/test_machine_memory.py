@@ -44,6 +44,39 @@ def test_limit_of_a_group_counts_less_what_it_holds_beside_file_pages(tmp_path: 
     assert machine_memory_bytes(tmp_path) == 500 * KIB
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_file_pages_that_were_read_more_than_once_can_be_had_as_well(tmp_path: Path, version: int):
+    """As the weights of a model that is loaded for the second time."""
+    files = {
+        "proc/self/cgroup": "0::/\n",
+        "sys/fs/cgroup/memory.max": str(800 * KIB),
+        "sys/fs/cgroup/memory.current": str(600 * KIB),
+        "sys/fs/cgroup/memory.stat": f"inactive_file {KIB}\nactive_file {500 * KIB}\n",
+    }
+    older = {
+        "proc/self/cgroup": "4:memory:/\n",
+        "sys/fs/cgroup/memory/memory.limit_in_bytes": str(800 * KIB),
+        "sys/fs/cgroup/memory/memory.usage_in_bytes": str(600 * KIB),
+        # Its own alone, and those of the groups in it too.
+        "sys/fs/cgroup/memory/memory.stat": f"active_file {KIB}\ninactive_file {KIB}\n"
+        f"total_inactive_file {KIB}\ntotal_active_file {500 * KIB}\n",
+    }
+    told = machine(tmp_path, **(files if version == 2 else older))
+    assert available_memory_bytes(told) == 701 * KIB
+
+
+@pytest.mark.parametrize(("high", "most_kib"), [("max", 500), (str(400 * KIB), 400)])
+def test_what_a_group_is_slowed_down_beyond_is_its_limit(tmp_path: Path, high: str, most_kib: int):
+    files = {
+        "proc/self/cgroup": "0::/a\n",
+        "sys/fs/cgroup/a/memory.max": str(500 * KIB),
+        "sys/fs/cgroup/a/memory.high": high,
+        "sys/fs/cgroup/a/memory.current": str(100 * KIB),
+    }
+    assert available_memory_bytes(machine(tmp_path, **files)) == (most_kib - 100) * KIB
+    assert machine_memory_bytes(tmp_path) == most_kib * KIB
+
+
 def test_older_groups_are_read_and_a_hosts_path_falls_back_to_the_top(tmp_path: Path) -> None:
     files = {
         "proc/self/cgroup": "5:cpu:/x\n4:memory,pids:/of/the/host\n0::/\n",

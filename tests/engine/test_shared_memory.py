@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -42,6 +43,13 @@ def test_what_the_system_would_give_is_free_of_a_gpu_that_has_the_machines_memor
     machine(monkeypatch, is_integrated=0)
     assert gpu_memory(DEVICE) == (8 * GIB, 120 * GIB)
     assert gpu_memory(torch.device("cpu")) == (0, 0)
+
+
+def test_what_a_load_pushed_to_swap_is_its_own_still(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    status.write_text("VmRSS:\t 900 kB\nRssAnon:\t 700 kB\nRssFile:\t 200 kB\nVmSwap:\t 60 kB\n")
+    assert gauge.private_bytes(status) == 760 * 1024
+    assert gauge.private_bytes(tmp_path / "none") == 0
 
 
 def test_where_no_file_can_be_opened_a_gpu_has_free_what_its_driver_says(

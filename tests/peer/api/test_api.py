@@ -311,7 +311,10 @@ async def test_request_that_kills_engines_is_an_error_that_clients_do_not_try_ag
         assert (await post(session, max_tokens=1))[0] == 200
         async with session.get("/healthz") as response:
             engine = (await response.json())["engines"][0]
-        assert (engine["restarts"], engine["last_end"]) == (3, "ended, signal SIGKILL")
+        assert (engine["restarts"], engine["last_end"]) == (
+            3,
+            "ended, signal SIGKILL, as when memory runs out",
+        )
 
 
 async def test_text_process_killed_is_started_again_for_the_next_request(make_config: MakeConfig):

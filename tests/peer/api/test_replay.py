@@ -210,7 +210,7 @@ async def test_health_tells_how_often_and_how_an_engine_ended(
         await collect(node.chat(ask("a")))
         engine = node.health.engines[0]
         assert (engine.state, engine.num_restarts) == ("up", 1)
-        assert engine.last_end == "ended, signal SIGKILL"
+        assert engine.last_end == "ended, signal SIGKILL, as when memory runs out"
         assert (node.health.text.num_restarts, node.health.text.last_end) == (0, None)
 
 

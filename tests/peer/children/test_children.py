@@ -31,6 +31,7 @@ from cortex.peer.children.link import open_link
 from cortex.peer.children.mailbox import Mailbox
 from cortex.peer.children.process import ChildProcess, spawn
 from cortex.peer.children.slot import ChildEnd, ChildSlot, ChildSpec
+from cortex.peer.devices.losses import Losses
 from cortex.peer.placement.books import Size
 from cortex.peer.release import own_release
 from cortex.peer.types import ModelInfo
@@ -360,9 +361,26 @@ async def test_child_that_was_killed_before_it_was_up_may_return(child: HandChil
         place = Place(child, tasks)
         child.ended.set_result(-9)
         child.hang_up()
-        with pytest.raises(EngineFailed, match="SIGKILL, before it was ready"):
+        with pytest.raises(EngineFailed, match="memory runs out, before it was ready") as caught:
             await place.slot.ready()
+        assert "--memory" in caught.value.hint  # it has said nothing itself
         assert [end.may_return for end in place.ends] == [True]
+
+
+@pytest.mark.parametrize(("code", "is_of_system"), [(-9, True), (-11, False), (3, False)])
+async def test_who_keeps_losing_a_child_to_the_system_is_told_to_use_less_memory(
+    child: HandChild, code: int, is_of_system: bool
+):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks)
+        child.say(Alive(0, 0, 0))
+        await place.slot.ready()
+        child.ended.set_result(code)
+        child.hang_up()
+        await until(lambda: bool(place.ends))
+        assert place.ends[0].is_of_system is is_of_system
+        assert ("memory" in place.ends[0].error.message) is is_of_system
+        assert ("--memory" in Losses(2).last_word(place.ends[0]).hint) is is_of_system
 
 
 @pytest.mark.parametrize("moves", [True, False])

@@ -50,8 +50,8 @@ def whole(events: list[Event]) -> tuple[str, Event]:
 @pytest.mark.parametrize(
     ("how", "at", "last_end"),
     [
-        ("kill", 0, "ended, signal SIGKILL"),
-        ("kill", 5, "ended, signal SIGKILL"),
+        ("kill", 0, "ended, signal SIGKILL, as when memory runs out"),
+        ("kill", 5, "ended, signal SIGKILL, as when memory runs out"),
         ("exit", TOKENS - 1, "ended, exit code 3"),
         ("poison", 5, "the device failed for good: so says the script, exit code"),
         ("freeze", 5, "said nothing for 2 s, killed"),

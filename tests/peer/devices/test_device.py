@@ -19,7 +19,9 @@ from cortex.engine.errors import (
 )
 from cortex.peer.children.slot import ChildSlot
 from cortex.peer.config import Card, PeerConfig
+from cortex.peer.devices import device
 from cortex.peer.devices.device import Devices
+from cortex.peer.devices.device_memory import is_of_start
 from cortex.peer.devices.gpus import Gpu
 from cortex.peer.types import ModelInfo
 
@@ -96,6 +98,39 @@ def test_what_an_engine_has_that_is_on_its_way_out_is_nobody_elses(
     full = Gpu(0, "A100", 32 << 30, 1 << 30, "570")
     assert devices.look_at_gpus([full], {}, [0, 0]) is not is_burying
     assert devices.look_at_memory(1 << 30, [0, 0]) is not is_burying
+
+
+def test_a_cpus_budget_is_of_the_start_unless_somebody_gave_one(
+    make_config: Callable[..., PeerConfig], open_devices: Callable[..., Devices]
+):
+    assert [one.is_of_start for one in open_devices("cpu", "cuda:0").devices] == [True, False]
+    assert not is_of_start(make_config(memory_bytes=GIB), "cpu")
+
+
+def test_what_is_remembered_and_the_engine_itself_hide_nothing_of_what_others_take(
+    open_devices: Callable[..., Devices], monkeypatch: pytest.MonkeyPatch
+):
+    devices = open_devices("cpu")
+    devices.devices = (replace(devices.devices[0], budget_bytes=27 * GIB),)
+
+    def foreign_gib(pid: int | None, private_gib: int, available_gib: int) -> float:
+        def private_bytes(_: int | None) -> int:
+            return private_gib * GIB
+
+        monkeypatch.setattr(ChildSlot, "pid", pid)
+        monkeypatch.setattr(device, "private_bytes", private_bytes)
+        devices.look_at_memory(available_gib * GIB, [15 * GIB])
+        return devices.devices[0].foreign_bytes / GIB
+
+    # Beside the models 9 GiB are for prompts, and 2 have been there since the engine began.
+    assert foreign_gib(pid=7, private_gib=2, available_gib=36) == 0
+    devices._note_empty(0)  # pyright: ignore[reportPrivateUsage]
+    assert foreign_gib(pid=7, private_gib=2 + 15 + 9, available_gib=12) == 0
+    assert foreign_gib(pid=7, private_gib=2 + 15 + 9, available_gib=5) == 7
+    # What it has not touched yet is to come.
+    assert foreign_gib(pid=7, private_gib=2 + 15, available_gib=5 + 9) == 7
+    assert foreign_gib(pid=None, private_gib=0, available_gib=5 + 9 + 15 + 2) == 7
+    assert foreign_gib(pid=8, private_gib=1, available_gib=5 + 9 + 15) == 7
 
 
 @pytest.mark.parametrize("error", [ModelInvalid("a tensor has no place"), InternalError("a bug")])

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from cortex.peer.gossip.ids import ModelId
 from cortex.peer.placement.books import DeviceBooks, Need, Resident, Rules, Size
 from cortex.peer.placement.fit import HALF_LIFE_S, Fit, NoFit, fit, reload_s
+from cortex.peer.placement.turns import Refused, Wanted
+from cortex.peer.placement.wording import no_place
 
 LRU = Rules()
 PRIORITY = Rules("priority")
@@ -151,6 +153,15 @@ def test_what_no_empty_device_holds_is_too_large() -> None:
     )
     assert (found.reason, found.short_bytes) == ("too large", 1 * GIB)
     assert found.words == "needs 9.0 GiB, and cuda:0 has 8.0 GiB"
+
+
+def test_a_budget_of_what_was_free_at_a_start_is_told_as_that() -> None:
+    books = dataclasses.replace(make_books(8), is_of_start=True)
+    found = refused(fit(books, make_need(20, 9), LRU))
+    assert found.words.endswith("has 8.0 GiB, a share of what was free when its peer started")
+    wanted, reasons = Wanted(make_need(20, 9)), Refused(((0, found),))
+    assert "restart its peer" in no_place(wanted, reasons, [books]).hint
+    assert "restart" not in no_place(wanted, reasons, [make_books(8)]).hint
 
 
 def test_memory_that_others_hold_is_told_of() -> None:
