@@ -29,6 +29,14 @@ class RMSNorm(Operating):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.operations.rms_norm(x, self.weights)
 
+    def of_sum(
+        self, x: torch.Tensor, update: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """x + update, where there is one, and that normed."""
+        if update is None:
+            return x, self.operations.rms_norm(x, self.weights)
+        return self.operations.add_rms_norm(x, update, self.weights)
+
 
 class ZeroCentredRMSNorm(RMSNorm):
     """x / rms(x) * (1 + weight), the product in float32, then back to the input's dtype."""
