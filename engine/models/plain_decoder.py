@@ -135,7 +135,7 @@ class PlainDecoder(nn.Module):
         hidden, update = embeddings, None
         for layer in self.layers:
             hidden, update = layer(hidden, update, cos, sin, memory)
-        return self.norm.of_sum(hidden, update)[1]
+        return self.norm(hidden, update)
 
 
 class PlainModel(ServableModel):

@@ -168,7 +168,7 @@ class LanguageModel(nn.Module):
         hidden, update = embeddings, None
         for layer in self.layers:
             hidden, update = layer(hidden, update, cos, sin, memory)
-        return self.norm.of_sum(hidden, update)[1]
+        return self.norm(hidden, update)
 
     def rotation(self, positions: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """cos and sin [batch, tokens, 1, rotary dim] of positions, of the kind of `like`."""
@@ -207,7 +207,7 @@ class DraftHead(nn.Module):
         x, update = self.fc(torch.cat(both, dim=-1)), None
         for layer in self.layers:
             x, update = layer(x, update, cos, sin, memory)
-        return self.norm.of_sum(x, update)[1]
+        return self.norm(x, update)
 
 
 def without_head(config: Qwen35Config) -> Qwen35Config:
