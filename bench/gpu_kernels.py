@@ -24,7 +24,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from cortex.engine.kernels.gpu import delta_step, paged_attention, turning
+from cortex.engine.kernels.gpu import delta_step, norms, paged_attention, swiglu, turning
 
 _CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 _PAGES = {"pages": "*i64", "lengths": "*i64"}
@@ -64,6 +64,12 @@ def kernels() -> Iterator[tuple[Any, dict[str, str], dict[str, Any], dict[str, i
         "block_taps": 4, "block_key": 128, "block_value": 128,
     }  # fmt: skip
     yield vars(delta_step)["_delta_step"], types, constants, {"num_warps": 8}
+    types = {**_halves("x update weight total normed"), "offset": "fp32", "eps": "fp32"}
+    for has_update in (False, True):
+        constants = {"size": 4096, "has_update": has_update, "block": 4096}
+        yield vars(norms)["_rms_norm"], types, constants, {"num_warps": 16}
+    constants = {"size": 12288, "block": 1024}
+    yield vars(swiglu)["_silu_times"], _halves("gates ups outs"), constants, {"num_warps": 4}
 
 
 def _halves(names: str) -> dict[str, str]:

@@ -89,6 +89,8 @@ def _results(
     for rows, size in ((6, 36), (300, 130)):
         norm = NormWeights(draw(size), 1.0, 1e-6)
         yield f"rms_norm of {size}", [operations.rms_norm(draw(rows, 1, size), norm)]
+        both = operations.add_rms_norm(draw(rows, 1, size), draw(rows, 1, size), norm)
+        yield f"add_rms_norm of {size}", [*both]
         gate, up = draw(rows, 1, 2 * size).chunk(2, dim=-1)
         yield f"silu_times of {size}", [operations.silu_times(gate, up)]
         angles = draw(rows, 1, 1, 10).repeat(1, 1, 1, 2)

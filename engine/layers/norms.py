@@ -26,8 +26,16 @@ class RMSNorm(Operating):
     def weights(self) -> NormWeights:
         return NormWeights(self.weight, self.offset, self.eps)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.operations.rms_norm(x, self.weights)
+    def forward(self, x: torch.Tensor, update: torch.Tensor | None = None) -> torch.Tensor:
+        return self.of_sum(x, update)[1]
+
+    def of_sum(
+        self, x: torch.Tensor, update: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """x + update, where there is one, and that normed."""
+        if update is None:
+            return x, self.operations.rms_norm(x, self.weights)
+        return self.operations.add_rms_norm(x, update, self.weights)
 
 
 class ZeroCentredRMSNorm(RMSNorm):

@@ -51,6 +51,13 @@ class Operations:
             weight = norm.offset + weight
         return functional.rms_norm(x.float(), (x.shape[-1],), weight, norm.eps).to(x.dtype)
 
+    def add_rms_norm(
+        self, x: torch.Tensor, update: torch.Tensor, norm: NormWeights
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """x + update, in their dtype, and what rms_norm makes of that; all [..., size]."""
+        total = x + update
+        return total, self.rms_norm(total, norm)
+
     def silu_times(self, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
         """silu(gate) * up; all [..., size]."""
         return functional.silu(gate) * up

@@ -102,13 +102,16 @@ class PlainLayer(nn.Module):
     def forward(
         self,
         hidden: torch.Tensor,
+        update: torch.Tensor | None,
         cos: torch.Tensor,
         sin: torch.Tensor,
         memory: StepMemory | None,
-    ) -> torch.Tensor:
-        x = self.input_layernorm(hidden)
-        hidden = hidden + self.self_attn(x, cos, sin, self.index, memory)
-        return hidden + self.mlp(self.post_attention_layernorm(hidden))
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reads hidden + update, and gives such a pair back: whoever norms a sum adds it up."""
+        hidden, x = self.input_layernorm.of_sum(hidden, update)
+        update = self.self_attn(x, cos, sin, self.index, memory)
+        hidden, x = self.post_attention_layernorm.of_sum(hidden, update)
+        return hidden, self.mlp(x)
 
 
 class PlainDecoder(nn.Module):
@@ -129,10 +132,10 @@ class PlainDecoder(nn.Module):
         self._inv_freq = self._inv_freq.to(embeddings.device)
         cos, sin = cos_sin(positions, self._inv_freq, self.config.rope)
         cos, sin = (x.to(embeddings.dtype)[:, :, None] for x in (cos, sin))  # [b, t, 1, dim]
-        hidden = embeddings
+        hidden, update = embeddings, None
         for layer in self.layers:
-            hidden = layer(hidden, cos, sin, memory)
-        return self.norm(hidden)
+            hidden, update = layer(hidden, update, cos, sin, memory)
+        return self.norm(hidden, update)
 
 
 class PlainModel(ServableModel):

@@ -128,16 +128,19 @@ class DecoderLayer(nn.Module):
     def forward(
         self,
         hidden: torch.Tensor,
+        update: torch.Tensor | None,
         cos: torch.Tensor,
         sin: torch.Tensor,
         memory: StepMemory | None,
-    ) -> torch.Tensor:
-        x = self.input_layernorm(hidden)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reads hidden + update, and gives such a pair back: whoever norms a sum adds it up."""
+        hidden, x = self.input_layernorm.of_sum(hidden, update)
         if self.is_linear:
-            hidden = hidden + self.linear_attn(x, self.index, memory)
+            update = self.linear_attn(x, self.index, memory)
         else:
-            hidden = hidden + self.self_attn(x, cos, sin, self.index, memory)
-        return hidden + self.mlp(self.post_attention_layernorm(hidden))
+            update = self.self_attn(x, cos, sin, self.index, memory)
+        hidden, x = self.post_attention_layernorm.of_sum(hidden, update)
+        return hidden, self.mlp(x)
 
 
 class LanguageModel(nn.Module):
@@ -162,10 +165,10 @@ class LanguageModel(nn.Module):
         embeddings [batch, tokens, hidden]; positions int [3, batch, tokens].
         """
         cos, sin = self.rotation(positions, embeddings)
-        hidden = embeddings
+        hidden, update = embeddings, None
         for layer in self.layers:
-            hidden = layer(hidden, cos, sin, memory)
-        return self.norm(hidden)
+            hidden, update = layer(hidden, update, cos, sin, memory)
+        return self.norm(hidden, update)
 
     def rotation(self, positions: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """cos and sin [batch, tokens, 1, rotary dim] of positions, of the kind of `like`."""
@@ -201,10 +204,10 @@ class DraftHead(nn.Module):
     ) -> torch.Tensor:
         """embeddings, hidden [batch, tokens, hidden]; like them."""
         both = self.pre_fc_norm_embedding(embeddings), self.pre_fc_norm_hidden(hidden)
-        x = self.fc(torch.cat(both, dim=-1))
+        x, update = self.fc(torch.cat(both, dim=-1)), None
         for layer in self.layers:
-            x = layer(x, cos, sin, memory)
-        return self.norm(x)
+            x, update = layer(x, update, cos, sin, memory)
+        return self.norm(x, update)
 
 
 def without_head(config: Qwen35Config) -> Qwen35Config:

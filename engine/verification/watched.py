@@ -68,8 +68,11 @@ class Watched:
 
     def _output_hook(self, name: str) -> Callable[..., None]:
         def keep(_module: object, _inputs: object, output: Any) -> None:
-            first = cast(torch.Tensor, output[0] if isinstance(output, tuple) else output)
-            self._seen[name] = _unbatched(first)
+            if isinstance(output, tuple):
+                # A layer leaves its last sum to whoever reads it.
+                hidden, update = cast("tuple[torch.Tensor, torch.Tensor]", output)
+                output = hidden + update
+            self._seen[name] = _unbatched(output)
 
         return keep
 

@@ -6,10 +6,12 @@ import torch
 
 from ...attention.tables import StepSlots, StepTables
 from ...layers.gated_delta import DeltaInputs, DeltaRule, DeltaWeights, LinearState, gated_delta_mix
-from ...layers.operations import Operations, Turn
+from ...layers.operations import NormWeights, Operations, Turn
 from .delta_step import delta_step
+from .norms import add_rms_norm, rms_norm
 from .paged_attention import can_attend, paged_attention
 from .prefill import Varlen, can_flash, chunk_attention
+from .swiglu import silu_times
 from .turning import turn_and_keep
 
 
@@ -22,6 +24,17 @@ class TritonOperations(Operations):
         self._varlen = varlen
         self._rule = rule
         self.whose = "Triton" if rule is None else "Triton and fla"
+
+    def rms_norm(self, x: torch.Tensor, norm: NormWeights) -> torch.Tensor:
+        return rms_norm(x, norm)
+
+    def add_rms_norm(
+        self, x: torch.Tensor, update: torch.Tensor, norm: NormWeights
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return add_rms_norm(x, update, norm)
+
+    def silu_times(self, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+        return silu_times(gate, up)
 
     def gated_delta_mix(
         self,

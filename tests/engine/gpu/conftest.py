@@ -1,4 +1,7 @@
-"""Triton's interpreter, made to multiply bfloat16: it keeps bits of it, and multiplied those."""
+"""Triton's interpreter, made to multiply bfloat16 and to round to it as GPUs do.
+
+By itself it keeps bits of it, multiplies those, and cuts off what does not fit.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,16 @@ def interpreted_bfloat16() -> None:
     def create_dot(self: Any, a: Any, b: Any, *rest: Any) -> Any:
         return plain(self, wide(a), wide(b), *rest)
 
+    cut_off = builder.create_fp_trunc
+
+    def create_fp_trunc(self: Any, x: Any, to: Any) -> Any:
+        if (x.dtype.scalar, to.scalar) != (tl.float32, tl.bfloat16):
+            return cut_off(self, x, to)
+        rounded = torch.tensor(x.data).to(torch.bfloat16).view(torch.uint16).numpy()
+        return interpreter.TensorHandle(rounded, tl.bfloat16)
+
     builder.create_dot = create_dot
+    builder.create_fp_trunc = create_fp_trunc
 
 
 def _kernel() -> Any:
