@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from ..attention.tables import Rows, StepSlots, StepTables, page_rows
-from ..decoding.inputs import StepInputs
+from ..decoding.inputs import ChunkInputs, StepInputs
 from ..layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
 from ..layers.operations import PLAIN, Operations, Turn
 from ..models.memory import MemoryShape
@@ -172,7 +172,7 @@ class PooledMemory(TabledMemory):
         pools: Pools,
         places: Sequence[Place],
         num_new: int,
-        inputs: StepInputs | None = None,
+        inputs: StepInputs | ChunkInputs | None = None,
     ) -> None:
         """`inputs` say the same of the places, where the device was told already."""
         slots = StepSlots([place.slot for place in places], pools.device)
