@@ -34,9 +34,15 @@ class KeyValues:
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """Host copy of the linear-attention states of a sequence, by layer."""
+    """The linear-attention states of a sequence, by layer, on the host or the device."""
 
     layers: tuple[LinearState, ...]
+
+    def on_host(self) -> States:
+        """The copy itself, where it lies there."""
+        return States(
+            tuple(LinearState(s.conv.to("cpu"), s.recurrent.to("cpu")) for s in self.layers)
+        )
 
     def is_close_to(self, other: States, tolerance: float) -> bool:
         """As a share of the largest number of each tensor."""
@@ -111,6 +117,15 @@ class Pools:
         ):
             k[rows] = copied_k[:num_tokens].to(self.device)
             v[rows] = copied_v[:num_tokens].to(self.device)
+
+    def copy_states(self, slot: int) -> States:
+        """A copy on the device, which nobody waits for."""
+        return States(
+            tuple(
+                LinearState(state.conv[slot].clone(), state.recurrent[slot].clone())
+                for state in self.states.values()
+            )
+        )
 
     def copy_states_out(self, slot: int) -> States:
         return States(

@@ -149,7 +149,8 @@ class Line:
         sequence, hidden = self.sequence, torch.empty(0)
         for end in [cut for cut in sequence.cuts if cut > sequence.num_computed]:
             hidden = self.runner.prefill(sequence, end)
-            self.recall.remember(sequence)
+            self.recall.note(sequence)
+            self.recall.remember_noted()
         self.draw(self.runner.logits(hidden[-1:])[0])
 
     def draw(self, scores: torch.Tensor) -> None:
