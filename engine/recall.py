@@ -182,6 +182,11 @@ class Recall:
             sequence.saved.held.release()
             sequence.saved = None
 
+    def _could_hold(self, num_tokens: int) -> bool:
+        """Whether so many tokens of a prompt could be remembered, if nothing else was."""
+        num_bytes = num_tokens * self._pools.token_bytes + self._pools.state_bytes
+        return num_bytes <= self._store.budget_bytes
+
     def _allowed_ends(self, sequence: Sequence) -> tuple[int, ...] | None:
         """Where it may share with others what is remembered; anywhere where that is None."""
         return sequence.cuts if self._is_exact else None
@@ -221,5 +226,5 @@ class Recall:
                 match.diverged_at,
                 is_recurrent=self._tree.is_recurrent,
             )
-            sequence.remember_also(ends)
+            sequence.remember_also(end for end in ends if self._could_hold(end))
             sequence.read_answer(self._grid_tokens)

@@ -241,3 +241,26 @@ def test_of_few_states_the_device_has_two(
 
     # Three are noted of each, the first of which is the end of what tools and system say.
     assert order == ["copy_states"] * 4 + ["copy_out"] * 5 + ["copy_states"] + ["copy_out"]
+
+
+@pytest.mark.parametrize(
+    ("store_tokens", "cut_before_last"), [(None, False), (129, True), (127, False)]
+)
+def test_a_prompt_that_cannot_be_remembered_is_not_cut_before_its_last_token(
+    golden_model: ServableModel, store_tokens: int | None, cut_before_last: bool
+) -> None:
+    """None: nothing is ever remembered."""
+    memory = golden_model.shape.memory
+    store_bytes = 0
+    if store_tokens is not None:
+        token_bytes, state_bytes = (
+            memory.token_bytes(torch.float32),
+            memory.state_bytes(torch.float32),
+        )
+        store_bytes = store_tokens * token_bytes + state_bytes
+    asked = opened(golden_model, store_bytes=store_bytes, is_exact=False)
+
+    asked.ask(counting(1, 129))
+
+    read = {event.stage.done for event in asked.waiting("prefill")}
+    assert (128 in read) == cut_before_last
