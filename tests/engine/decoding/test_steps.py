@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from cortex.engine.attention.tables import StepSlots
+from cortex.engine.cache.pools import Pools
 from cortex.engine.decoding.graphs import Capture, Replayable
 from cortex.engine.decoding.inputs import Staging, StepInputs
 from cortex.engine.decoding.keys import StepKey
@@ -94,6 +95,24 @@ def test_graphs_give_the_tokens_of_steps_without(
     assert told.answers == expected
     assert set(told.ends.values()) == {"length"}
     assert told.service.counts.num_replayed >= 8
+
+
+def test_no_states_go_by_way_of_the_host_while_a_graph_is_tried(
+    model: ServableModel,
+    draw_tokens: DrawTokens,
+    capture: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise AssertionError("they would be waited for")
+
+    told = opened(model, draw_tokens, capture)
+    for number in range(3):
+        told.add(str(number), prompt_of(number, GREEDY, 6))
+    monkeypatch.setattr(Pools, "copy_states_out", refused)
+    told.run()
+
+    assert told.service.counts.num_replayed >= 2
 
 
 class NowAndThen:
