@@ -155,8 +155,8 @@ class DeviceLoop:
     def _emit(self, *events: DeviceEvent) -> None:
         self._outbox.extend(events)
 
-    def _tell(self, event: DeviceEvent) -> None:
-        self._emit(event)
+    def _tell(self, events: list[DeviceEvent]) -> None:
+        self._emit(*events)
         self._flush()
 
     def _flush(self) -> None:

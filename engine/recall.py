@@ -1,13 +1,16 @@
 """What was computed before is not computed again: prefixes, and sequences that gave way.
 
 Copies between the pools of one model and host memory. Where host memory has no room, nothing is
-lost but time: it is computed anew. Runs on the device thread, its callers in inference mode.
+lost but time: it is computed anew. Copies are waited for, so that what a step is wanted for comes
+first: what is worth remembering is noted, and remembered at its end. Runs on the device thread, its
+callers in inference mode.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 
 from .cache.place import Place
@@ -15,13 +18,31 @@ from .cache.pools import KeyValues, Pools, States
 from .cache.prefix import PrefixTree, Segment, Source
 from .cache.store import PrefixStore
 from .cache.symbols import SYMBOL_BYTES
+from .child import log_unexpected
 from .chunks import fast_ends
+from .failing import shortage_of
+from .poison import raise_poison
 from .sequence import Saved, Sequence
 
 HostStore = PrefixStore[KeyValues, States]
 HostTree = PrefixTree[KeyValues, States]
 
+# States that lie on the device twice until the end of a step: a chat of some turns notes so many.
+# They are in nobody's budget.
+_MOST_KEPT_STATES = 4
+
 logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Noted:
+    """A beginning that is to be remembered, and where it lies, whose ever that place is by then.
+    `states` are those behind it, where the slot's own have moved on.
+    """
+
+    sequence: Sequence
+    place: Place
+    states: States | None = None
 
 
 class Recall:
@@ -47,6 +68,7 @@ class Recall:
         self._store = store
         self._tree = tree
         self._is_exact = is_exact
+        self._noted: list[_Noted] = []
 
     @property
     def used_bytes(self) -> int:
@@ -89,17 +111,59 @@ class Recall:
             reservation,
         )
 
-    def remember(self, sequence: Sequence) -> None:
-        """After a chunk: a copy where this beginning may be wanted again."""
-        end = sequence.num_computed
-        if end not in sequence.remembered:
+    @property
+    def has_noted(self) -> bool:
+        return bool(self._noted)
+
+    def note(self, sequence: Sequence) -> None:
+        """After a chunk: this beginning may be wanted again."""
+        if sequence.num_computed in sequence.remembered:
+            self._noted.append(_Noted(sequence, sequence.place()))
+
+    def move_on(self, sequence: Sequence) -> None:
+        """Before a chunk: where its state was noted, that is kept as it is now. On the device, if
+        there is room for it: else everything noted is waited for.
+        """
+        last = next((n for n in reversed(self._noted) if n.sequence is sequence), None)
+        if last is None or last.states is not None or not self._pools.state_bytes:
             return
-        place = sequence.place()
-        has_state = self._pools.state_bytes > 0
+        if sum(noted.states is not None for noted in self._noted) < _MOST_KEPT_STATES:
+            try:
+                last.states = self._pools.copy_states(last.place.slot)
+                return
+            except Exception as error:
+                if shortage_of(error) is None:
+                    raise
+        self.remember_noted()
+
+    def remember_noted(self) -> None:
+        """Copy what was noted: before anybody is given a place, and before the next decode step.
+
+        Raises DevicePoisoned. Nobody ends because something else fails: answers need no copy.
+        """
+        noted, self._noted = self._noted, []
+        for each in noted:
+            try:
+                self._remember(each)
+            except Exception as error:
+                raise_poison(error)
+                if (shortage := shortage_of(error)) is not None:
+                    logger.warning("a prompt is not remembered: %s", shortage.message)
+                else:
+                    log_unexpected(logger, "remembering failed", error)
+
+    def _remember(self, noted: _Noted) -> None:
+        sequence, place = noted.sequence, noted.place
+        end = place.num_tokens
+
+        def copy_state() -> States:
+            states = noted.states
+            return self._pools.copy_states_out(place.slot) if states is None else states.on_host()
+
         source = Source(
             copy_kv=partial(self._pools.copy_out, place),
             kv_bytes_per_token=self._pools.token_bytes,
-            copy_state=partial(self._pools.copy_states_out, place.slot) if has_state else None,
+            copy_state=copy_state if self._pools.state_bytes else None,
             state_bytes=self._pools.state_bytes,
         )
         self._tree.insert(
@@ -117,6 +181,11 @@ class Recall:
             sequence.saved.reservation.release()
             sequence.saved.held.release()
             sequence.saved = None
+
+    def _could_hold(self, num_tokens: int) -> bool:
+        """Whether so many tokens of a prompt could be remembered, if nothing else was."""
+        num_bytes = num_tokens * self._pools.token_bytes + self._pools.state_bytes
+        return num_bytes <= self._store.budget_bytes
 
     def _allowed_ends(self, sequence: Sequence) -> tuple[int, ...] | None:
         """Where it may share with others what is remembered; anywhere where that is None."""
@@ -157,5 +226,5 @@ class Recall:
                 match.diverged_at,
                 is_recurrent=self._tree.is_recurrent,
             )
-            sequence.remember_also(ends)
+            sequence.remember_also(end for end in ends if self._could_hold(end))
             sequence.read_answer(self._grid_tokens)

@@ -15,7 +15,7 @@ import torch
 from .cache.drafted import DraftedMemory
 from .cache.encoded import EncoderCache
 from .cache.pools import PooledMemory, Pools
-from .decoding.inputs import Staging, layout_of, step_row
+from .decoding.inputs import Staging, layout_of, send_chunk, step_row
 from .models.base import ModelShape, ServableModel
 from .models.memory import StepMemory
 from .patches import image_patches
@@ -71,16 +71,14 @@ class Runner:
 
     def prefill(self, sequence: Sequence, end: int) -> torch.Tensor:
         """Compute the prompt up to `end`; final hidden states [tokens, hidden] of this part."""
-        start, device = sequence.num_computed, self.device
-        token_ids = torch.tensor(sequence.tokens[start:end], device=device)
-        axes = torch.from_numpy(sequence.positions.between(start, end))  # [3, tokens]
-        positions = axes.to(device)[:, None]
-        embeddings = self._model.embed(token_ids)
+        start = sequence.num_computed
+        inputs = send_chunk(sequence, end, self._pools.page_tokens, self._staging)
+        embeddings = self._model.embed(inputs.token_ids)
         self._splice(embeddings, sequence, start, end)
-        memory = PooledMemory(self._pools, [sequence.place()], end - start)
-        hidden = self._model(embeddings[None], positions, memory)
+        memory = PooledMemory(self._pools, [sequence.place()], end - start, inputs)
+        hidden = self._model(embeddings[None], inputs.positions, memory)
         if self._head is not None and sequence.prompt.pooling is None:
-            self._head.read_chunk(sequence, embeddings, positions, hidden[0], memory)
+            self._head.read_chunk(sequence, embeddings, inputs, hidden[0], memory)
         sequence.num_computed = end
         return hidden[0]
 

@@ -102,14 +102,14 @@ class ModelService:
 
     @torch.inference_mode()
     def step(
-        self, now_s: float, on_begun: Callable[[DeviceEvent], None] = lambda _: None
+        self, now_s: float, tell: Callable[[list[DeviceEvent]], None] | None = None
     ) -> list[DeviceEvent]:
-        """Compute one step's worth; everything that came of it. Who waits no longer is told at
-        once: a step may take seconds.
+        """Compute one step's worth; everything that came of it. What can be told before it is over
+        goes to `tell`, if there is one, and is not returned: a step may take seconds.
         """
         self._telling.try_more()
         events = self._make_room(now_s)
-        events += self._admit(now_s, on_begun)
+        events += self._admit(now_s, tell)
         events += self._places(now_s)
         if self._ahead:
             events += self._ahead.go_on(self._speculator)
@@ -137,6 +137,11 @@ class ModelService:
         if draws and not plan.chunks:
             num_drafted = sum(verification.num_drafted for verification in ahead)
             self._speculator.learn(len(plan.decode), num_drafted, self._clock() - began_s)
+        if self._recall.has_noted:
+            if tell is not None:
+                tell(events)
+                events = []
+            self._recall.remember_noted()
         return events
 
     def _make_room(self, now_s: float) -> list[DeviceEvent]:
@@ -149,19 +154,21 @@ class ModelService:
                 self._suspend(victim)
         return events
 
-    def _admit(self, now_s: float, on_begun: Callable[[DeviceEvent], None]) -> list[DeviceEvent]:
+    def _admit(
+        self, now_s: float, tell: Callable[[list[DeviceEvent]], None] | None
+    ) -> list[DeviceEvent]:
         events: list[DeviceEvent] = []
         num_restored = 0
         is_decoding = any(s.is_prefilled for s in self._scheduler.running)
         while (sequence := self._scheduler.admit(now_s)) is not None:
-            events += self._telling.tried([sequence], lambda s=sequence: self._begin(s, on_begun))
+            events += self._telling.tried([sequence], lambda s=sequence: self._begin(s, tell))
             num_restored += sequence.num_computed
             if is_decoding and num_restored >= RESTORED_TOKENS:
                 break
         return events
 
     def _begin(
-        self, sequence: Sequence, on_begun: Callable[[DeviceEvent], None]
+        self, sequence: Sequence, tell: Callable[[list[DeviceEvent]], None] | None
     ) -> list[DeviceEvent]:
         self._recall.begin(sequence)
         if sequence.counts is None and needs_counts(sequence.prompt.sampling):
@@ -172,7 +179,8 @@ class ModelService:
             )
         if sequence.pooled is None and sequence.prompt.pooling is not None:
             sequence.pooled = PooledStates(sequence.prompt.pooling)
-        on_begun(_read_so_far(sequence))
+        if tell is not None:
+            tell([_read_so_far(sequence)])
         return []
 
     def _suspend(self, sequence: Sequence) -> None:
@@ -214,6 +222,7 @@ class ModelService:
 
     def _prefill(self, chunk: Chunk, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
         sequence, start = chunk.sequence, chunk.sequence.num_computed
+        self._recall.move_on(sequence)
         hidden = self._runner.prefill(sequence, chunk.end)  # [tokens, hidden]
         if sequence.is_scored:
             score_chunk(sequence, start, hidden, self._runner, self._forbidden_ids)
@@ -221,7 +230,7 @@ class ModelService:
             sequence.pooled.add(hidden)
             if sequence.is_prefilled:
                 return [self._give_vector(sequence, sequence.pooled)]
-        self._recall.remember(sequence)
+        self._recall.note(sequence)
         if sequence.is_prefilled and sequence.wants_token:
             logits[sequence] = self._runner.logits(hidden[-1:])[0]
         return [_read_so_far(sequence)]

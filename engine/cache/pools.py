@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from ..attention.tables import Rows, StepSlots, StepTables, page_rows
-from ..decoding.inputs import StepInputs
+from ..decoding.inputs import ChunkInputs, StepInputs
 from ..layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
 from ..layers.operations import PLAIN, Operations, Turn
 from ..models.memory import MemoryShape
@@ -34,17 +34,24 @@ class KeyValues:
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """Host copy of the linear-attention states of a sequence, by layer."""
+    """The linear-attention states of a sequence, by layer, on the host or the device."""
 
     layers: tuple[LinearState, ...]
 
+    def on_host(self) -> States:
+        """The copy itself, where it lies there."""
+        return States(
+            tuple(LinearState(s.conv.to("cpu"), s.recurrent.to("cpu")) for s in self.layers)
+        )
+
     def is_close_to(self, other: States, tolerance: float) -> bool:
-        """As a share of the largest number of each tensor."""
-        return all(
-            bool((a.float() - b.float()).abs().max() <= tolerance * b.float().abs().max())
+        """As a share of the largest number of each tensor. Waits for the device once."""
+        are_close = [
+            (a.float() - b.float()).abs().max() <= tolerance * b.float().abs().max()
             for mine, others in zip(self.layers, other.layers, strict=True)
             for a, b in ((mine.conv, others.conv), (mine.recurrent, others.recurrent))
-        )
+        ]
+        return not are_close or bool(torch.stack(are_close).all())
 
 
 class Pools:
@@ -112,6 +119,15 @@ class Pools:
             k[rows] = copied_k[:num_tokens].to(self.device)
             v[rows] = copied_v[:num_tokens].to(self.device)
 
+    def copy_states(self, slot: int) -> States:
+        """A copy on the device, which nobody waits for."""
+        return States(
+            tuple(
+                LinearState(state.conv[slot].clone(), state.recurrent[slot].clone())
+                for state in self.states.values()
+            )
+        )
+
     def copy_states_out(self, slot: int) -> States:
         return States(
             tuple(
@@ -172,7 +188,7 @@ class PooledMemory(TabledMemory):
         pools: Pools,
         places: Sequence[Place],
         num_new: int,
-        inputs: StepInputs | None = None,
+        inputs: StepInputs | ChunkInputs | None = None,
     ) -> None:
         """`inputs` say the same of the places, where the device was told already."""
         slots = StepSlots([place.slot for place in places], pools.device)

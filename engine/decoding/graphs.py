@@ -16,6 +16,9 @@ _log = logging.getLogger(__name__)
 
 # Each holds some megabytes of launches. Beyond that the one that was not used for longest goes.
 _MOST_GRAPHS = 64
+# Of one that went, so many uses come before it is made once more: where more kinds are in use than
+# are held, making them over and over would cost more than they spare.
+_USES_BEFORE_AGAIN = 32
 
 
 class Replayable(Protocol):
@@ -44,7 +47,8 @@ class Graphs(Generic[Key]):
         """Without `capture` there are none."""
         self._capture = capture
         self._most = most
-        self._seen: set[Key] = set()
+        # How many uses without one come before it is made, of what was used.
+        self._uses_before: dict[Key, int] = {}
         self._graphs: dict[Key, Replayable] = {}  # the one used last at the end
 
     @property
@@ -59,13 +63,16 @@ class Graphs(Generic[Key]):
 
     def is_due(self, key: Key) -> bool:
         """Whether there should be one: asked once for each use without one."""
-        was_seen = key in self._seen
-        self._seen.add(key)
-        return was_seen and self.has_room
+        uses_before = self._uses_before.get(key, 1)
+        self._uses_before[key] = max(0, uses_before - 1)
+        return not uses_before and self.has_room
 
     def is_settled(self, key: Key) -> bool:
-        """Whether the next use of it makes none: it has one, or there is no room."""
-        return self.find(key) is not None or not self.has_room
+        """Whether the next use of it makes none, nor makes anything ready for one: it has one, had
+        one not long ago, or there is no room.
+        """
+        went_lately = self._uses_before.get(key, 0) > 0
+        return went_lately or self.find(key) is not None or not self.has_room
 
     @property
     def has_room(self) -> bool:
@@ -78,7 +85,9 @@ class Graphs(Generic[Key]):
     def keep(self, key: Key, graph: Replayable) -> None:
         """It was tried and is right."""
         if len(self._graphs) == self._most:
-            del self._graphs[next(iter(self._graphs))]
+            went = next(iter(self._graphs))
+            del self._graphs[went]
+            self._uses_before[went] = _USES_BEFORE_AGAIN
         self._graphs[key] = graph
         _log.info("graph %d is of %s", len(self._graphs), key)
 

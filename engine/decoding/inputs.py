@@ -1,6 +1,7 @@
-"""What a decode step is told by the host: one tensor of numbers, and so one copy to the device.
+"""What a step is told by the host: one tensor of numbers, and so one copy to the device.
 
-A row for each sequence, which has one new token. Knows no model; who is in a step, others decide.
+Of a decode step a row for each sequence, which has one new token; of a prompt's chunk one sequence,
+which has many. Knows no model; who is in a step, others decide.
 """
 
 from __future__ import annotations
@@ -125,6 +126,43 @@ def layout_of(rows: list[StepRow], page_tokens: int) -> StepLayout:
 
 def aligned(count: int) -> int:
     return -(-count // _ALIGNED_NUMBERS) * _ALIGNED_NUMBERS
+
+
+class ChunkInputs(NamedTuple):
+    """Of a prompt's chunk: views of one tensor, int64. The length counts the new tokens."""
+
+    token_ids: torch.Tensor  # [tokens]
+    positions: torch.Tensor  # [3, 1, tokens]
+    behind: torch.Tensor  # [1], the token behind them, where it is known; else the last of them
+    slots: torch.Tensor  # [1]
+    lengths: torch.Tensor  # [1]
+    pages: torch.Tensor  # [1, pages]
+
+
+def send_chunk(sequence: Sequence, end: int, page_tokens: int, staging: Staging) -> ChunkInputs:
+    """What is known of a sequence from what is computed of it up to `end`."""
+    place, start = sequence.place(), sequence.num_computed
+    columns = (
+        array("q", sequence.tokens[start:end]),
+        array("q", sequence.positions.between(start, end).tobytes()),
+        array("q", [sequence.tokens[min(end, len(sequence.tokens) - 1)]]),
+        array("q", [place.slot]),
+        array("q", [end]),
+        array("q", place.pages[: -(-end // page_tokens)]),
+    )
+    numbers = array("q")
+    starts: list[int] = []
+    for column in columns:
+        starts.append(len(numbers))
+        numbers.extend(column)
+        _fill(numbers, aligned(len(column)) - len(column))
+    told = staging.send(numbers)
+    token_ids, positions, behind, slots, lengths, pages = (
+        told[at : at + len(column)] for at, column in zip(starts, columns, strict=True)
+    )
+    return ChunkInputs(
+        token_ids, positions.view(3, 1, -1), behind, slots, lengths, pages[None],
+    )  # fmt: skip
 
 
 class Staging:

@@ -18,6 +18,7 @@ import torch
 from ..cache.drafted import DraftedMemory
 from ..cache.place import Place
 from ..cache.pools import PooledMemory, Pools
+from ..decoding.inputs import ChunkInputs
 from ..models.base import ServableModel
 from ..sampler import Chosen, SamplingRow, sampling_row
 from ..sequence import Sequence
@@ -66,20 +67,19 @@ class HeadDrafts:
         self,
         sequence: Sequence,
         embeddings: torch.Tensor,
-        positions: torch.Tensor,
+        inputs: ChunkInputs,
         hidden: torch.Tensor,
         memory: PooledMemory,
     ) -> None:
         """Of a prompt: what was computed of it just now in this memory, and is not counted yet.
 
-        embeddings, hidden [tokens, hidden]; positions [3, 1, tokens].
+        embeddings, hidden [tokens, hidden].
         """
         end = sequence.num_computed + len(hidden)
         # What comes behind the last is not known yet, or a picture perhaps. If the answer begins
         # there it is read again; memory that others may begin from is never without something.
-        behind = sequence.tokens[min(end, len(sequence.tokens) - 1)]
-        after = torch.cat([embeddings[1:], self._embed([behind])])
-        self._model.foresee(after[None], hidden[None], positions, memory)
+        after = torch.cat([embeddings[1:], self._model.embed(inputs.behind)])
+        self._model.foresee(after[None], hidden[None], inputs.positions, memory)
         sequence.unread = Unread(end - 1, [hidden[-1:].clone()])
 
     def note(self, computed: Mapping[Sequence, torch.Tensor]) -> None:

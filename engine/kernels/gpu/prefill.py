@@ -42,8 +42,12 @@ def chunk_attention(
     each sees itself and all before it. Like q.
     """
     tokens, positions = q.shape[1], k.shape[0]
-    ends = torch.tensor([[0, tokens], [0, positions]], dtype=torch.int32, device=q.device)
+    # Made where they are read: numbers of the host would be waited for, in every layer.
+    q_ends, k_ends = (
+        torch.arange(0, count + 1, count, dtype=torch.int32, device=q.device)
+        for count in (tokens, positions)
+    )  # [0, count] each
     return varlen(
-        q[0], k, v, ends[0], ends[1], tokens, positions,
+        q[0], k, v, q_ends, k_ends, tokens, positions,
         scale=scale, window_size=(-1, 0),
     )[None]  # fmt: skip

@@ -125,6 +125,21 @@ def test_the_graph_that_was_not_used_for_longest_makes_room() -> None:
     assert [graphs.find(key_of(rows)) is not None for rows in (1, 2, 3)] == [True, False, True]
 
 
+def test_one_that_went_is_not_made_again_at_once() -> None:
+    graphs: Graphs[StepKey] = Graphs(Done(), most=1)
+    assert [graphs.is_due(key_of(1)), graphs.is_due(key_of(1))] == [False, True]
+    graphs.keep(key_of(1), Done())
+    graphs.keep(key_of(2), Done())
+
+    used = 0
+    while graphs.is_settled(key_of(1)):
+        assert not graphs.is_due(key_of(1))
+        used += 1
+
+    assert used == 32
+    assert graphs.is_due(key_of(1))
+
+
 def test_one_that_failed_was_the_last(caplog: pytest.LogCaptureFixture) -> None:
     graphs: Graphs[StepKey] = Graphs(Done())
     graphs.keep(key_of(1), Done())

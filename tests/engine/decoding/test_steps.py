@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
 
 from cortex.engine.attention.tables import StepSlots
+from cortex.engine.cache.pools import Pools
 from cortex.engine.decoding.graphs import Capture, Replayable
 from cortex.engine.decoding.inputs import Staging, StepInputs
 from cortex.engine.decoding.keys import StepKey
@@ -28,6 +27,7 @@ from cortex.engine.speculation.paying import Choice, Offer, Prices
 from cortex.engine.types import Prompt, Sampling
 from tests.engine import asking
 from tests.engine.asking import Asked
+from tests.engine.calls import TOLD, WAITED, Calls
 
 CAPACITY = replace(asking.ROOMY, num_pages=40, num_slots=6)
 GREEDY = Sampling(seed=0, temperature=0.0)
@@ -95,6 +95,24 @@ def test_graphs_give_the_tokens_of_steps_without(
     assert told.answers == expected
     assert set(told.ends.values()) == {"length"}
     assert told.service.counts.num_replayed >= 8
+
+
+def test_no_states_go_by_way_of_the_host_while_a_graph_is_tried(
+    model: ServableModel,
+    draw_tokens: DrawTokens,
+    capture: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise AssertionError("they would be waited for")
+
+    told = opened(model, draw_tokens, capture)
+    for number in range(3):
+        told.add(str(number), prompt_of(number, GREEDY, 6))
+    monkeypatch.setattr(Pools, "copy_states_out", refused)
+    told.run()
+
+    assert told.service.counts.num_replayed >= 2
 
 
 class NowAndThen:
@@ -290,23 +308,6 @@ def test_operations_that_ask_the_host_are_found_before_anybody_is_served(
 
     assert told.answers == expected
     assert "looked for on the host" in caplog.text
-
-
-# Numbers would go to a device by one of these, and the host waits for it in the others.
-TOLD: set[Any] = {torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.cuda}
-WAITED: set[Any] = {torch.Tensor.item, torch.Tensor.tolist, torch.Tensor.cpu, torch.Tensor.__bool__}
-
-
-class Calls(TorchFunctionMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.counted: Counter[Any] = Counter()
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        self.counted[func] += 1
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("has_graphs", [False, True])

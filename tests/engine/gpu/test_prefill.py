@@ -12,7 +12,8 @@ from torch.nn.attention import varlen as torchs
 from cortex.engine.attention.dense import causal_attention
 from cortex.engine.attention.tables import StepTables
 from cortex.engine.kernels.gpu.operations import TritonOperations
-from cortex.engine.kernels.gpu.prefill import can_flash, found_varlen
+from cortex.engine.kernels.gpu.prefill import can_flash, chunk_attention, found_varlen
+from tests.engine.calls import TOLD, Calls
 
 HEADS, KV_HEADS, DIM, PAGE_TOKENS = 4, 2, 64, 16
 
@@ -72,6 +73,19 @@ def test_what_it_does_not_serve_or_is_a_step_goes_elsewhere(
 
     assert varlen.keys == []
     torch.testing.assert_close(out, attended(operations, [2, 9, 1, 0, 5, 4, 3], dtype, num_new)[0])
+
+
+@pytest.mark.parametrize("num_new", [1, 70, 100])
+def test_no_layer_tells_the_device_where_a_chunk_ends(num_new: int) -> None:
+    def ends(*given: Any, **_: Any) -> torch.Tensor:
+        return torch.stack(given[3:5])
+
+    q, k = torch.ones(1, num_new, 1, 64), torch.ones(100, 1, 64)
+    with Calls() as calls:
+        told = chunk_attention(ends, q, k, k, 0.1)
+
+    assert told[0].tolist() == [[0, num_new], [0, 100]]
+    assert not calls.counted.keys() & TOLD
 
 
 def test_heads_larger_than_its_largest_are_known() -> None:

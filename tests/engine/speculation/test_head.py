@@ -15,6 +15,7 @@ from cortex.engine.cache.pages import PageAllocator
 from cortex.engine.cache.place import Place
 from cortex.engine.cache.pools import PooledMemory, Pools
 from cortex.engine.cache.store import PrefixStore
+from cortex.engine.decoding.inputs import ChunkInputs
 from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ServableModel
 from cortex.engine.models.registry import load_model
@@ -148,7 +149,8 @@ class Line:
         sequence, hidden = self.sequence, torch.empty(0)
         for end in [cut for cut in sequence.cuts if cut > sequence.num_computed]:
             hidden = self.runner.prefill(sequence, end)
-            self.recall.remember(sequence)
+            self.recall.note(sequence)
+            self.recall.remember_noted()
         self.draw(self.runner.logits(hidden[-1:])[0])
 
     def draw(self, scores: torch.Tensor) -> None:
@@ -229,9 +231,11 @@ def test_model_and_head_look_up_once_where_a_chunk_lies(
     made: list[int] = []
 
     class Counted(PooledMemory):
-        def __init__(self, pools: Pools, places: list[Place], num_new: int) -> None:
+        def __init__(
+            self, pools: Pools, places: list[Place], num_new: int, inputs: ChunkInputs
+        ) -> None:
             made.append(num_new)
-            super().__init__(pools, places, num_new)
+            super().__init__(pools, places, num_new, inputs)
 
     for module in ("runner", "speculation.head"):
         monkeypatch.setattr(f"cortex.engine.{module}.PooledMemory", Counted)
