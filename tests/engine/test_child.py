@@ -6,6 +6,7 @@ import asyncio
 import io
 import mmap
 import platform
+import resource
 import socket
 import sys
 import textwrap
@@ -134,6 +135,16 @@ async def test_child_says_alive_first_and_answers_from_any_thread() -> None:
     assert await parent.hear() == Alive(1, 2, 3)
     parent.load("a")
     assert await parent.hear() == Loaded("a", "m", 0, 0.0)
+    assert await parent.end() == 0
+
+
+async def test_child_that_crashes_leaves_no_core_dump_and_may_be_made_to(
+    core_dumps_allowed: None,
+) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    parent = await start_echo()
+    assert await parent.hear() == Alive(1, 2, 3)
+    assert resource.prlimit(parent.process.pid, resource.RLIMIT_CORE) == (0, hard)
     assert await parent.end() == 0
 
 

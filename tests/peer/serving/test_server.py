@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import threading
@@ -170,6 +171,17 @@ async def test_first_signal_drains_and_the_note_is_gone_at_the_end(make_config: 
         assert await asking == 200
         assert "1 request finishes" in notices.get_nowait()
         assert list(folder.iterdir()) == []
+
+
+async def test_peer_that_crashes_leaves_no_core_dump(
+    make_config: MakeConfig, core_dumps_allowed: None
+):
+    async with asyncio.timeout(DEADLINE_S):
+        _, running, _ = await start(make_config())
+        soft, _ = resource.getrlimit(resource.RLIMIT_CORE)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+    assert soft == 0
 
 
 async def test_second_signal_stops_at_once(make_config: MakeConfig):
