@@ -43,14 +43,13 @@ from ..shapes import SHAPES, Shape
 from .ceilings import Ceilings, measure_ceilings
 from .engine_level import Case, CaseFailed, load_engine, measured_case
 from .http_level import serve
-from .roofline import Work, decode_tokens_per_s, prefill_tokens_per_s, work_of
+from .roofline import Work, prefill_tokens_per_s, work_of
+from .rows import Row, beside_engine, decoded, kept_bytes, line_of
 
 # Of the concurrencies, those asked over HTTP and of the peer too, at the first of the lengths.
 _OVER_HTTP = (1, 32)
 _MEMORY_SHARE = 0.85
 _HEAD = ("SHAPE", "WHAT", "TOKENS/S", "CEILING", "SHARE", "FIRST TOKEN")
-
-Row = dict[str, Any]
 
 
 def main() -> None:
@@ -89,7 +88,7 @@ def main() -> None:
             place = {"shape": name, "level": level}
             try:
                 for row in measure(SHAPES[name], args, ceilings):
-                    tell(place | row)
+                    tell(beside_engine(place | row, rows))
             except Exception as error:
                 # Whatever failed on a device nobody has seen, what comes after it is measured.
                 tell(place | {"case": "all", "skipped": _why(error)})
@@ -111,7 +110,8 @@ def _engine_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> 
     # Guesses at tokens would move other bytes than the ceiling counts.
     wishes = Wishes(mode="fast", dtype=args.dtype, speculation="off")
     try:
-        loaded = load_engine(model_dir, device, _memory_bytes(device), wishes)
+        memory_bytes = _memory_bytes(device)
+        loaded = load_engine(model_dir, device, memory_bytes, wishes)
     except CortexError as error:
         yield {"case": "load", "skipped": str(error)}
         return
@@ -123,16 +123,24 @@ def _engine_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> 
     for lengths in args.lengths:
         for concurrency in args.concurrencies:
             case = Case(concurrency, *lengths)
-            yield {"case": str(case)} | _engine_row(loaded.service, case, work, ceilings)
+            room_bytes = memory_bytes - work.weight_bytes
+            row = _engine_row(loaded.service, case, work, ceilings, room_bytes)
+            yield {"case": str(case)} | row
 
 
-def _engine_row(service: ModelService, case: Case, work: Work, ceilings: Ceilings) -> Row:
+def _engine_row(
+    service: ModelService, case: Case, work: Work, ceilings: Ceilings, room_bytes: int
+) -> Row:
+    # Else some of them wait until others have ended, and there is no rate of all of them.
+    if (needed_bytes := kept_bytes(case, work)) > room_bytes:
+        kept, free = needed_bytes / 2**30, room_bytes / 2**30
+        return {"skipped": f"it keeps {kept:.0f} GiB, and there are {free:.0f} beside the weights"}
     try:
         seen = measured_case(service, case)
     except CaseFailed as error:
         return {"skipped": str(error)}
     return {
-        **_decoded(seen.decode_tokens_per_s, case, work, ceilings),
+        **decoded(seen.decode_tokens_per_s, case, work, ceilings),
         "ttft_s": seen.ttft_s,
         "num_replayed": seen.num_replayed,
         "prefill_tokens_per_s": seen.prefill_tokens_per_s,
@@ -159,7 +167,7 @@ def _http_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> It
         "idle_cores": served.idle_cores,
     }
     for case, rate in zip(args.http_cases, served.decode_tokens_per_s, strict=True):
-        yield {"case": str(case), **_decoded(rate, case, work, ceilings)}
+        yield {"case": str(case), **decoded(rate, case, work, ceilings)}
 
 
 def _transformers_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Iterator[Row]:
@@ -180,37 +188,13 @@ def _transformers_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceiling
                 # The first answer compiles.
                 answers(running, prompts, case.output_tokens)
                 rate = decode_rate(answers(running, prompts, case.output_tokens))
-                row = _decoded(rate, case, work, ceilings)
+                row = decoded(rate, case, work, ceilings)
                 yield {"case": str(case), "version": version, **row}
     except CannotRun as error:
         yield {"case": "start", "skipped": str(error)}
 
 
 _LEVELS = {"engine": _engine_rows, "http": _http_rows, "transformers": _transformers_rows}
-
-
-def _decoded(rate: float, case: Case, work: Work, ceilings: Ceilings) -> Row:
-    ceiling = decode_tokens_per_s(
-        work, case.concurrency, case.mean_context_tokens, ceilings.copy_bytes_per_s
-    )
-    return {"decode_tokens_per_s": rate, "ceiling_tokens_per_s": ceiling, "share": rate / ceiling}
-
-
-def line_of(row: Row) -> list[str]:
-    """A row for people."""
-    words = [row["shape"], f"{row['level']} {row['case']}"]
-    if "skipped" in row:
-        return [*words, "-", "-", "-", f"skipped: {row['skipped']}"]
-    if "share" not in row:
-        told = ", ".join(
-            f"{name} {value:.2f}" if isinstance(value, float) else str(value)
-            for name, value in row.items()
-            if name not in ("shape", "level", "case")
-        )
-        return [*words, "-", "-", "-", told]
-    rates = [f"{row['decode_tokens_per_s']:,.0f}", f"{row['ceiling_tokens_per_s']:,.0f}"]
-    first = f"{row['ttft_s'] * 1e3:.1f} ms" if "ttft_s" in row else "-"
-    return [*words, *rates, f"{row['share']:.0%}", first]
 
 
 def verified(golden: Path, device: torch.device) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from bench.gpu.ceilings import Amounts, measure_ceilings
 from bench.gpu.engine_level import Case, CaseFailed, load_engine, measured_case, run_case
 from bench.gpu.roofline import decode_tokens_per_s, prefill_tokens_per_s, work_of
+from bench.gpu.rows import beside_engine, decoded, kept_bytes
 from bench.make_checkpoint import make_checkpoint
 from bench.shapes import QWEN3_5_0_8B, QWEN3_5_9B, QWEN3_8B
 from bench.tiny_shapes import tiny
@@ -52,6 +53,28 @@ def test_prefill_ceiling_falls_with_the_length_of_the_prompt() -> None:
 def test_ceilings_are_measured_on_whatever_device_there_is() -> None:
     found = measure_ceilings(CPU, torch.float32, Amounts(copied_bytes=1 << 16, side=16))
     assert found.copy_bytes_per_s > 0 and found.product_flops_per_s > 0
+
+
+def test_a_row_over_http_says_what_is_left_of_the_engine_s_rate() -> None:
+    row = {"shape": "a", "case": "128/9 at 1", "share": 0.5, "decode_tokens_per_s": 40.0}
+    other = row | {"level": "engine", "case": "128/9 at 8", "decode_tokens_per_s": 10.0}
+    alone, http = row | {"level": "engine"}, row | {"level": "http", "decode_tokens_per_s": 38.0}
+    assert beside_engine(http, [other, alone]) == http | {"of_engine": 0.95}
+    assert beside_engine(http, [other]) == http
+    assert beside_engine(alone, [other, alone]) == alone
+
+
+def test_a_case_of_which_all_were_never_decoding_at_once_has_no_share() -> None:
+    ceilings = measure_ceilings(CPU, torch.float32, Amounts(copied_bytes=1 << 16, side=16))
+    work = work_of(QWEN3_8B, "bfloat16")
+    assert set(decoded(0.0, Case(1, 8, 4), work, ceilings)) == {"skipped"}
+    assert decoded(1.0, Case(1, 8, 4), work, ceilings)["share"] > 0
+
+
+def test_what_a_case_keeps_grows_with_its_tokens_and_its_states() -> None:
+    dense, hybrid = work_of(QWEN3_8B, "bfloat16"), work_of(QWEN3_5_9B, "bfloat16")
+    assert kept_bytes(Case(128, 8192, 256), dense) == 128 * 8448 * 144 * 1024
+    assert kept_bytes(Case(1, 0, 1), hybrid) == 32 * 1024 + hybrid.state_bytes
 
 
 def test_every_answer_of_a_case_has_its_length(tmp_path: Path) -> None:

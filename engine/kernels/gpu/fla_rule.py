@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -10,12 +11,15 @@ import torch
 
 from ...layers.gated_delta import DeltaRule
 
+_log = logging.getLogger(__name__)
+
 
 def found_fla_rule() -> DeltaRule | None:
     """In place of gated_delta_rule; None without fla-core."""
     try:
         module = import_module("fla.ops.gated_delta_rule")
     except ImportError:
+        _log.info("prompts of recurrent models are read by torch: fla-core is not installed")
         return None
     chunk: Callable[..., Any] = module.chunk_gated_delta_rule
 
