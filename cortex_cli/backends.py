@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 
 from cortex.peer.client.backends import Backend, open_backend, private_backend
 from cortex.peer.config import PeerConfig
-from cortex.peer.serving.announcement import read_announcements
+from cortex.peer.serving.announcement import find_announcements
 
 from .diagnostics import Diagnostics
 
@@ -28,8 +28,14 @@ def choose_backend(
     Entering it raises NoPeer where a named peer does not answer.
     """
     if not typed_for_own_node:
-        return open_backend(config, peer, on_notice=diagnostics.notice, api_key=api_key)
-    if peer is not None or read_announcements(config.locations.announcements_dir):
+        return open_backend(
+            config,
+            peer,
+            on_notice=diagnostics.notice,
+            on_passed_over=diagnostics.line,
+            api_key=api_key,
+        )
+    if peer is not None or find_announcements(config.locations):
         options = " and ".join(typed_for_own_node)
         passed_over = "the running peer" if peer is None else f"the peer at {peer}"
         diagnostics.line(f"computing here because of {options}; {passed_over} is not asked.")

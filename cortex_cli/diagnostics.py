@@ -32,6 +32,7 @@ from cortex.peer.errors import (
     PermissionDenied,
     PictureUnreadable,
 )
+from cortex.peer.observing.discretion import is_discreet
 
 from .colours import Colour, painted
 from .errors import CommandLate, ConfigProblem, NotThereYet, UsageProblem
@@ -191,7 +192,7 @@ def show_logs(
     """Send the log of every room to standard error: from that level on, with -v at least `info`.
 
     What the loggers `also` have to say for information is shown in any case. A logger may make more
-    than that, for somebody else who listens.
+    than that, for somebody else who listens. `debug` is of the rooms alone.
     """
     least = logging.getLevelNamesMapping()[level.upper()]
     least = min(least, logging.INFO) if verbose else least
@@ -199,6 +200,7 @@ def show_logs(
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(_TEXT_LINES))
     handler.addFilter(lambda record: record.levelno >= loud.get(record.name, least))
+    handler.addFilter(is_discreet)
     logging.basicConfig(handlers=[handler], level=least, force=True)
     if (ours := logging.getLogger("cortex")).level != logging.NOTSET:  # somebody else listens
         ours.setLevel(min(least, logging.INFO))

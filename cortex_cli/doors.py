@@ -5,7 +5,7 @@ from __future__ import annotations
 from cortex.peer.addresses import normalise_address
 from cortex.peer.errors import NoPeer, nobody_here
 from cortex.peer.onlooker.asking import Asking, Door, Sight
-from cortex.peer.serving.announcement import read_announcements
+from cortex.peer.serving.announcement import find_announcements
 
 from .config import Invocation
 
@@ -17,7 +17,7 @@ def find_doors(invocation: Invocation, peer: str | None) -> list[Door]:
     """The youngest first. A peer of this machine is asked with the key of its note where the
     environment holds none.
     """
-    notes = read_announcements(invocation.locations.announcements_dir)
+    notes = find_announcements(invocation.locations)
     if peer is None:
         return [Door(note.address, invocation.api_key or note.key) for note in notes]
     address = normalise_address(peer)
@@ -29,7 +29,7 @@ def doors_to_ask(invocation: Invocation, peer: str | None) -> list[Door]:
     """As `find_doors`, for whoever asks now or not at all. Raises NoPeer where there is none."""
     doors = find_doors(invocation, peer)
     if not doors:
-        raise nobody_here(invocation.locations.announcements_dir)
+        raise nobody_here(invocation.locations.note_dirs)
     return doors
 
 

@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Any, TextIO, cast
 
@@ -62,6 +63,12 @@ class Output:
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         for line in align(head, rows):
             self.line(line)
+
+    @contextmanager
+    def outlived(self) -> Generator[None]:
+        """Write for as long as somebody reads, and then go on: the exit code is an answer too."""
+        with suppress(ReaderGone):
+            yield
 
     def _write(self, text: str) -> None:
         try:

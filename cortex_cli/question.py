@@ -21,6 +21,7 @@ MAX_PROMPT_BYTES = 16 * 1024 * 1024
 FROM_STDIN = "-"
 _PATIENCE_S = 2.0
 
+_WITHOUT_STDIN = "to ask without it: < /dev/null"
 _EXAMPLE = 'cortex chat "What is the total?" --image receipt.png'
 
 
@@ -53,9 +54,11 @@ def find_prompt(
     stdin: Stdin | None,
     *,
     stdin_is_picture: bool,
+    is_about_files: bool,
     notice: Callable[[str], None],
 ) -> str | None:
-    """The prompt to answer, or None where a person is there to be talked to.
+    """The prompt to answer, or None where a person is there to be talked to. Where a whole question
+    about files was typed, a pipe that comes on top of it is told of.
 
     Raises UsageProblem where there is no prompt and nobody to ask for one.
     """
@@ -66,6 +69,10 @@ def find_prompt(
     piped = ""
     if stdin is not None and stdin.is_pipe and not stdin_is_picture:
         piped = _read(stdin, notice)
+        if piped and is_about_files:
+            # A loop's list of files or a shell's script, as likely as something to ask about.
+            put = f"{len(piped):,} characters of standard input stand behind the prompt"
+            notice(f"{put} ({_WITHOUT_STDIN})")
     elif argument is None:
         if stdin is not None and stdin.is_terminal:
             return None
@@ -110,7 +117,7 @@ def read_text(name: str) -> str:
 
 def _read(stdin: Stdin, notice: Callable[[str], None]) -> str:
     if not stdin.is_terminal and not select.select([stdin.stream], [], [], _PATIENCE_S)[0]:
-        notice("waiting for standard input to end (to ask without it: < /dev/null)")
+        notice(f"waiting for standard input to end ({_WITHOUT_STDIN})")
     data = stdin.stream.read(MAX_PROMPT_BYTES + 1)
     if len(data) > MAX_PROMPT_BYTES:
         raise UsageProblem(f"standard input is over {MAX_PROMPT_BYTES // 1024**2} MiB of prompt.")

@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from .core_dumps import leave_no_core_dump
 from .errors import CortexError, DevicePoisoned, EngineFailed, to_info
 from .frames import MAX_FRAME_BYTES, Buffer, pack_parts, read_message
 from .messages import Alive, Ending, Message
@@ -57,9 +58,21 @@ def run_child(fd: int, make_service: Callable[[Send], Service], log_level: str =
 
     `make_service` is called on the running loop and gets `send`, which any thread may call.
     """
-    logging.basicConfig(stream=sys.stderr, level=log_level, format="%(name)s: %(message)s")
+    leave_no_core_dump()
+    _log_ours(log_level)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-c at the terminal is the parent's
     asyncio.run(_adopt(fd, make_service))
+
+
+def _log_ours(level: str) -> None:
+    """Log to standard error, from that level on.
+
+    The libraries underneath are heard from warnings on: what they say for debugging quotes what a
+    client sent, as the notes that pictures carry.
+    """
+    logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
+    for name in ("cortex", "__main__"):  # the module that was started is called so
+        logging.getLogger(name).setLevel(level)
 
 
 async def serve(

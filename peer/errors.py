@@ -45,6 +45,7 @@ It knows the codes of both trees, so that an error a remote peer sent becomes th
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,9 +102,10 @@ class PeerNotFound(CortexError, is_of_request=True): ...
 class NoPeer(CortexError): ...
 
 
-def nobody_here(looked_in: Path | None = None) -> NoPeer:
+def nobody_here(looked_in: Sequence[Path] = ()) -> NoPeer:
     """`looked_in` is where peers leave notes; one with another --state-dir leaves its there."""
-    there = "" if looked_in is None else f", as far as {looked_in} tells"
+    folders = " and ".join(map(str, looked_in))
+    there = f", as far as {folders} {'tells' if len(looked_in) == 1 else 'tell'}" if folders else ""
     return NoPeer(
         f"no peer is running on this machine{there}",
         "start one with: cortex peer; or name its --state-dir where it has one, or another's"

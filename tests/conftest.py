@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable, Generator
@@ -67,6 +68,15 @@ def restored_logs() -> Generator[None]:
             loggers[0].removeHandler(handler)
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+
+
+@pytest.fixture
+def core_dumps_allowed() -> Generator[None]:
+    """As by `ulimit -c unlimited` of a shell, where the system lets us."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

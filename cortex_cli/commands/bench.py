@@ -105,7 +105,8 @@ def bench(
     Every answer is streamed and greedy; every prompt begins differently, so that no cache answers
     for the engine. One round at each concurrency is run first and dropped. Of several rounds the
     median is shown; --json prints all of it, down to the time of every token. Ctrl-c shows what
-    was measured until then. The key that is sent is that of CORTEX_API_KEY; where it holds none,
+    was measured until then; "complete" says that nobody did that. Exits 1 where at one concurrency
+    all requests failed. The key that is sent is that of CORTEX_API_KEY; where it holds none,
     a peer of this machine is asked with the one that it left for its user, and --url with none.
     """
     from cortex.peer.measure.rounds import Plan, find_way
@@ -138,6 +139,7 @@ def bench(
     _show(endpoint.url, plan, way, samples, is_complete=is_complete, as_json=as_json)
     if not is_complete:
         raise KeyboardInterrupt
+    _require_answers(samples)
 
 
 def _opened(
@@ -206,6 +208,29 @@ def _collect(
     except KeyboardInterrupt:
         return samples, False
     return samples, True
+
+
+def _require_answers(samples: list[Sample]) -> None:
+    """Raises NotMeasurable where a concurrency has no figures, as all of its requests failed."""
+    from collections import Counter
+
+    from cortex.peer.errors import NotMeasurable
+
+    asked = Counter(sample.concurrency for sample in samples)
+    answered = Counter(one.concurrency for one in samples if one.timeline.is_answered)
+    for concurrency, num_asked in asked.items():
+        if not answered[concurrency]:
+            errors = Counter(
+                one.timeline.error or "no token came"
+                for one in samples
+                if one.concurrency == concurrency
+            )
+            ((error, count),) = errors.most_common(1)
+            raise NotMeasurable(
+                f"none of {num_asked} requests was answered at concurrency {concurrency}:"
+                f" {count} x {error}",
+                "the endpoint's log may say why",
+            )
 
 
 def _show(

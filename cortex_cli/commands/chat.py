@@ -125,12 +125,16 @@ def chat(
     \b
       cortex chat "What is the total?" --image receipt.png
       git diff | cortex chat "write the commit message" --raw > message.txt
+      while read -r f; do cortex chat "What is the total?" -i "$f" < /dev/null; done < list.txt
       cortex chat
 
     With a prompt or a pipe: one answer on standard output, everything else on standard error.
-    With neither, at a terminal: a conversation. A running peer of this machine answers; where
-    there is none, this command computes by itself, on the CPU. So it does where --models,
-    --engine or another option about the engine is typed without --peer.
+    With neither, at a terminal: a conversation. Standard input is read to its end even where there
+    is a prompt: in a loop or a piped script, < /dev/null leaves the rest of it to the shell.
+
+    A running peer of this machine answers; where there is none, this command computes by itself,
+    on the CPU. So it does where --models, --engine or another option about the engine is typed
+    without --peer.
 
     With TERM=dumb an answer is printed once and nothing is drawn in place: for ears.
     """
@@ -200,10 +204,15 @@ def _read_question(
         checked_text(getattr(wishes, name) or "", f"--{name}")
     texts = [read_text(name) for name in files]
     is_read = prompt == FROM_STDIN
+    is_about_files = prompt is not None and bool(images or texts)
     if texts and not is_read:
         prompt = "\n\n".join((*([prompt] if prompt else []), *texts))
     question = find_prompt(
-        prompt, stdin, stdin_is_picture=FROM_STDIN in images, notice=diagnostics.line
+        prompt,
+        stdin,
+        stdin_is_picture=FROM_STDIN in images,
+        is_about_files=is_about_files,
+        notice=diagnostics.line,
     )
     if question is not None and is_read:
         question = "\n\n".join((question, *texts))

@@ -84,7 +84,8 @@ def doctor(
     output = standard_output()
     has_colour = invocation.has_colour(is_terminal=output.is_terminal)
     lines = (line for each in findings for line in describe(each, has_colour=has_colour))
-    output.either({"findings": [asdict(each) for each in findings]}, lines, as_json=as_json)
+    with output.outlived():
+        output.either({"findings": [asdict(each) for each in findings]}, lines, as_json=as_json)
     if num_failed(findings):
         raise typer.Exit(FAILED)
 

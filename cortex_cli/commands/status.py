@@ -81,7 +81,8 @@ def status(
     if watch:
         watch_fleet(invocation, asked, output, show, refresh, can_redraw=not (as_json or plain))
     sight = ask_first(doors_to_ask(invocation, asked))
-    show(sight)
+    with output.outlived():
+        show(sight)
     if check and any(one.state not in _WELL for one in sight.picture.peers):
         raise typer.Exit(1)
 

@@ -68,7 +68,8 @@ def tui(
     from ..kept_feed import Kept, seen_before
 
     feed = Feed(lambda: find_doors(invocation, peer), invocation.api_key)
-    sought = peer or f"the notes of peers in {invocation.locations.announcements_dir}"
+    folders = " and ".join(map(str, invocation.locations.note_dirs))
+    sought = peer or f"the notes of peers in {folders}"
     acting = ReadOnly(feed.doors) if read_only else Acting(feed.doors)
     options = Options(
         sought, refresh, as_ascii, theme, not no_mouse, invocation.settings.keys, model

@@ -73,11 +73,13 @@ def verify(
         for result in verify_folder(folder, device):
             results.append(result)
             if not as_json:
-                output.line(describe(result))
+                with output.outlived():
+                    output.line(describe(result))
     except InvalidRequest as error:
         raise UsageProblem(error.message, error.hint) from error
     num_failed = sum(not result.passed for result in results)
-    _summarise(output, results, num_failed, name, as_json=as_json)
+    with output.outlived():
+        _summarise(output, results, num_failed, name, as_json=as_json)
     if num_failed:
         raise typer.Exit(FAILED)
 

@@ -22,7 +22,7 @@ from ..config import PeerConfig
 from ..errors import NoPeer, nobody_here, spoken
 from ..node import Node
 from ..onlooker.asking import Door
-from ..serving.announcement import read_announcements
+from ..serving.announcement import find_announcements
 from ..types import ModelInfo
 from .remote import RemotePeer
 from .steadfast import Steadfast, remotes
@@ -85,15 +85,23 @@ async def open_backend(
     peer: str | None,
     *,
     on_notice: Callable[[str], None],
+    on_passed_over: Callable[[str], None],
     api_key: str | None = None,
 ) -> AsyncGenerator[Backend]:
     """A peer at a named address, else a running local one, else a private node.
 
-    A peer of this machine is asked with the key of its note where `api_key` is None.
+    A peer of this machine is asked with the key of its note where `api_key` is None. Where one
+    runs and does not answer, `on_passed_over` is told: the private node may have other models.
     Raises NoPeer where a named peer does not answer.
     """
     async with aiohttp.ClientSession() as session:
-        remote = await _find_peer(session, config, peer, api_key, on_notice)
+        try:
+            remote = await _find_peer(session, config, peer, api_key, on_notice)
+        except NoPeer as silent:
+            if peer is not None:
+                raise
+            on_passed_over(f"{silent.message}; computing here.")
+            remote = None
         if remote is not None:
             yield _steadfast(session, config, remote, api_key, on_notice)
             return
@@ -128,7 +136,7 @@ async def open_peer(
     async with aiohttp.ClientSession() as session:
         remote = await _find_peer(session, config, peer, api_key, on_notice)
         if remote is None:
-            raise nobody_here(config.locations.announcements_dir)
+            raise nobody_here(config.locations.note_dirs)
         yield remote
 
 
@@ -170,17 +178,29 @@ async def _choose(
 
 async def find_local_peer(session: aiohttp.ClientSession, config: PeerConfig) -> str | None:
     """The address of the youngest peer on this machine that is well; else of one that drains, for
-    others of its fleet may answer through it.
+    others of its fleet may answer through it. None where none runs.
+
+    Raises NoPeer where none answers of those that run.
     """
-    notes = read_announcements(config.locations.announcements_dir)
-    addresses = [note.address for note in notes]
-    problems = await asyncio.gather(*(_probe(session, a, _LOCAL_PROBE_S) for a in addresses))
-    found = dict(zip(reversed(problems), reversed(addresses), strict=True))
-    return next((found[problem] for problem in _ANSWERS if problem in found), None)
+    addresses = [note.address for note in find_announcements(config.locations)]
+    if not addresses:
+        return None
+    problems: list[str | None] = []
+    # One that is loaded to the brim is worth waiting for: what is done without it takes longer.
+    for patience_s in (_LOCAL_PROBE_S, _NAMED_PROBE_S):
+        problems = await asyncio.gather(*(_probe(session, a, patience_s) for a in addresses))
+        found = dict(zip(reversed(problems), reversed(addresses), strict=True))
+        for answer in _ANSWERS:
+            if answer in found:
+                return found[answer]
+    raise NoPeer(
+        f"the peer at {addresses[0]} does not answer ({problems[0]})",
+        "look at its log, or name another's address with --peer HOST:PORT",
+    )
 
 
 def _noted_key(config: PeerConfig, address: str) -> str | None:
-    notes = read_announcements(config.locations.announcements_dir)
+    notes = find_announcements(config.locations)
     return next((note.key for note in notes if note.address == address), None)
 
 

@@ -11,7 +11,7 @@ from ..config import PeerConfig
 from ..onlooker.asking import NOT_A_PEER, Door
 from ..onlooker.feed import others
 from ..onlooker.pictures import read_picture
-from ..serving.announcement import read_announcements
+from ..serving.announcement import find_announcements
 
 _PATIENCE_S = 1.0
 
@@ -29,7 +29,7 @@ class Surroundings:
         self._others: list[str] = []
 
     async def doors(self) -> list[Door]:
-        notes = read_announcements(self._config.locations.announcements_dir)
+        notes = find_announcements(self._config.locations)
         here = [Door(note.address, self._api_key or note.key) for note in notes]
         found = [self._first, *here, *(Door(at, self._api_key) for at in self._others)]
         return list({door.address: door for door in reversed(found)}.values())[::-1]

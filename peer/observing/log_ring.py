@@ -16,6 +16,8 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
+from .discretion import is_discreet
+
 _LOGGERS = ("cortex", "aiohttp", "asyncio")
 _OURS = "cortex."
 # Of one record; a table has as many.
@@ -65,6 +67,7 @@ class LogRing(logging.Handler):
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
+        self.addFilter(is_discreet)
         self._lines: deque[LogLine] = deque()
         self._max_lines, self._max_bytes, self._most_per_s = max_lines, max_bytes, most_per_s
         self._num_bytes = 0

@@ -18,8 +18,10 @@ from typing import Annotated
 
 from ..addresses import authority
 from ..errors import CannotAnnounce
+from ..locations import Locations
 from ..onlooker.reading import Told, read
 from ..private_file import next_step, write_private
+from .state_lock import holder_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,21 @@ def announced(folder: Path, announcement: Announcement) -> Generator[None]:
             path.unlink()
 
 
+def find_announcements(locations: Locations) -> tuple[Announcement, ...]:
+    """Those of all peers that a command with these locations can find, each address once, the
+    youngest first. One that was started without a runtime directory, as by cron, left its note in
+    the state directory alone.
+    """
+    first, *others = locations.note_dirs
+    found = list(read_announcements(first))
+    for folder in others:
+        known = {note.address for note in found}
+        new = [note for note in read_announcements(folder) if note.address not in known]
+        # These outlive the machine's run, and their numbers may be others' by then.
+        found += [note for note in new if str(note.pid) == holder_of(folder)]
+    return tuple(sorted(found, key=_started_s, reverse=True))
+
+
 def read_announcements(folder: Path) -> tuple[Announcement, ...]:
     """The notes of peers whose process still lives, the youngest first.
 
@@ -74,7 +91,11 @@ def read_announcements(folder: Path) -> tuple[Announcement, ...]:
         return ()
     found = (_read(path) for path in paths)
     living = [note for note in found if note is not None and _is_alive(note.pid)]
-    return tuple(sorted(living, key=lambda note: note.started_s, reverse=True))
+    return tuple(sorted(living, key=_started_s, reverse=True))
+
+
+def _started_s(note: Announcement) -> int:
+    return note.started_s
 
 
 def _clear_away(folder: Path) -> None:

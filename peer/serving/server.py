@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 
+from cortex.engine.core_dumps import leave_no_core_dump
 from cortex.engine.errors import CortexError
 from cortex.engine.heap import give_large_blocks_back
 
@@ -156,6 +157,7 @@ async def run_peer(
     """
     give_large_blocks_back()
     allow_open_files()
+    leave_no_core_dump()
     with heeded() as signals:
         async with serving(config) as server, watched(supervisor):
             for line in _ports_given_way(config, server):

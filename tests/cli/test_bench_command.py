@@ -180,6 +180,32 @@ def test_the_peer_of_this_machine_is_measured_with_the_key_that_it_left(
     assert "hint: set CORTEX_API_KEY to a key of that endpoint" in refused.stderr
 
 
+def test_a_bench_that_nobody_answered_has_failed(cortex_here: Cortex) -> None:
+    class Dying(Answering):
+        """It answers the probe, and nothing else."""
+
+        def do_POST(self) -> None:
+            if cast(Counting, self.server).answered:
+                self.send_error(503)
+            else:
+                super().do_POST()
+
+    with Counting(("127.0.0.1", 0), Dying) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        try:
+            levels = ("--concurrency", "1,2", "--rounds", "2", "--requests", "3", "--json")
+            done = cortex_here("bench", "--url", url, "--model", "m", *levels)
+        finally:
+            server.shutdown()
+    assert done.code == 1
+    assert json.loads(done.stdout)["complete"] is True
+    assert done.stderr.splitlines() == [
+        "error: none of 6 requests was answered at concurrency 1: 6 x status 503.",
+        "hint: the endpoint's log may say why",
+    ]
+
+
 def test_where_no_peer_left_a_note_the_usual_address_is_asked(
     cortex_here: Cortex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,6 +149,16 @@ def test_a_second_picture_is_not_taken_for_the_prompt(
     )
 
 
+def test_what_a_question_about_a_picture_takes_from_a_pipe_is_said_to_scripts_too(
+    cortex: Cortex, picture: Path
+) -> None:
+    asked = ("chat", "--engine", "fake", "--max-tokens", "1", "--image", str(picture))
+    taken = cortex(*asked, "What is the total?", stdin=b"second.png\n")
+    meant = cortex(*asked, stdin=b"What is the total?\n")
+    assert (taken.code, meant.code, meant.stderr) == (0, 0, "")
+    assert taken.stderr.startswith("10 characters of standard input stand behind the prompt")
+
+
 def test_a_file_that_is_no_picture_is_refused_by_its_name_before_anything_is_started(
     cortex_here: Cortex, tmp_path: Path
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -154,6 +156,33 @@ def test_a_reader_that_goes_early_is_no_error(arguments: tuple[str, ...], tmp_pa
     )
     os.close(writes)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_what_was_found_is_told_by_the_exit_code_whoever_reads_no_more(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """`cortex doctor | head`, where a shell looks at all exit codes of a pipe."""
+    wrong = tmp_path / "chat"
+    shutil.copytree(checkout / "tests" / "golden" / "chat", wrong)
+    cases = wrong / "tokenizer_cases.json"
+    told = json.loads(cases.read_text())
+    told["cases"][-1]["ids"][0] += 1
+    cases.write_text(json.dumps(told))
+    unread = tmp_path / "open.key"
+    unread.write_text("no key")
+    unread.chmod(0o666)
+    reads, writes = os.pipe()
+    os.close(reads)
+    for arguments in (
+        ("verify", str(wrong)),
+        ("verify", str(wrong), "--json"),
+        ("doctor", "--no-mdns", "--key-file", str(unread), "--state-dir", str(tmp_path)),
+    ):
+        done = subprocess.run(
+            [*COMMAND, *arguments], stdout=writes, stderr=subprocess.PIPE, timeout=TIMEOUT_S
+        )
+        assert (done.returncode, done.stderr) == (1, b""), arguments
+    os.close(writes)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,20 @@ def test_another_level_holds_at_once_and_what_is_kept_stays_whole(
     assert [line.text for line in kept] == ["kept alone", "shown"]
 
 
+def test_what_libraries_say_for_debugging_is_neither_shown_nor_kept(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show_logs(verbose=False, level="debug")
+    with (ring := LogRing()).listening():
+        for name in ("aiohttp.internal", "PIL.x"):
+            logging.getLogger(name).debug("a cookie that a client sent")
+        logging.getLogger("aiohttp.internal").info("told")
+        logging.getLogger("cortex.x").debug("ours")
+    shown = [line.split()[-1] for line in capsys.readouterr().err.splitlines()]
+    assert shown == [line.text for line in ring.page(0, 0.0, logging.DEBUG).lines]
+    assert shown == ["told", "ours"]
+
+
 def test_a_peer_logs_as_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
     for form in ("json", "text"):
         show_logs(verbose=False, form=form)

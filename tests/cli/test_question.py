@@ -26,7 +26,13 @@ def find(
     argument: str | None, stdin: Stdin | None, *, stdin_is_picture: bool = False
 ) -> str | None:
     said: list[str] = []
-    prompt = find_prompt(argument, stdin, stdin_is_picture=stdin_is_picture, notice=said.append)
+    prompt = find_prompt(
+        argument,
+        stdin,
+        stdin_is_picture=stdin_is_picture,
+        is_about_files=False,
+        notice=said.append,
+    )
     assert not said
     return prompt
 
@@ -61,6 +67,23 @@ def terminal(nothing: Stdin) -> Stdin:
 
 def test_a_pipe_is_put_after_the_argument(pipe: Pipe) -> None:
     assert find("summarise", pipe(b"a report\n")) == "summarise\n\na report"
+
+
+def test_a_pipe_on_top_of_a_question_about_files_is_told_of(pipe: Pipe, nothing: Stdin) -> None:
+    """In a loop over a list of files, standard input is the rest of that list."""
+    said: list[str] = []
+
+    def about_files(stdin: Stdin) -> str | None:
+        return find_prompt(
+            "the total?", stdin, stdin_is_picture=False, is_about_files=True, notice=said.append
+        )
+
+    assert about_files(nothing) == about_files(pipe(b"")) == "the total?"
+    assert not said
+    assert about_files(pipe(b"b.png\nc.png\n")) == "the total?\n\nb.png\nc.png"
+    assert said == [
+        "11 characters of standard input stand behind the prompt (to ask without it: < /dev/null)"
+    ]
 
 
 def test_a_pipe_alone_is_the_prompt(pipe: Pipe) -> None:
@@ -135,7 +158,9 @@ def test_a_silent_pipe_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
         os.close(write_end)
 
     with open(read_end, "rb") as stream:
-        prompt = find_prompt(None, look_at(stream), stdin_is_picture=False, notice=notice)
+        prompt = find_prompt(
+            None, look_at(stream), stdin_is_picture=False, is_about_files=False, notice=notice
+        )
     assert prompt == "at last"
     assert "waiting for standard input" in said[0]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -232,6 +235,22 @@ def test_a_check_fails_where_a_peer_is_not_up(
     assert (done.code, done.stderr) == (code, "")
     assert "atlas *" in done.stdout
     assert cortex_here("status", address).code == 0
+
+
+def test_a_check_fails_for_a_reader_that_has_gone_too(
+    tell: Callable[[dict[str, Any]], str],
+) -> None:
+    peer = {"node": "a", "name": "atlas", "state": "dead"}
+    address = tell({"fleet": "f", "self": "a", "peers": [peer], "notices": []})
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "cortex.cli", "status", address]
+    codes = [
+        subprocess.run([*command, *options], stdout=writes, timeout=30).returncode
+        for options in ((), ("--check",))
+    ]
+    os.close(writes)
+    assert codes == [0, 1]
 
 
 def test_nobody_there_is_exit_3_with_the_next_step(cortex_here: Cortex, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import mmap
 import platform
+import resource
 import socket
 import sys
 import textwrap
@@ -61,6 +62,22 @@ _ECHO = textwrap.dedent(
     run_child(int(sys.argv[1]), Echo)
     """
 )
+_TALKER = textwrap.dedent(
+    """
+    import logging, sys
+    from cortex.engine.child import run_child
+
+    def say(send):
+        logging.getLogger(__name__).debug("ours")
+        logging.getLogger("cortex.engine.x").debug("ours")
+        logging.getLogger("PIL.x").info("the client's own words")
+        logging.getLogger("PIL.x").warning("a warning")
+        sys.exit(1)
+
+    run_child(int(sys.argv[1]), say, "DEBUG")
+    """
+)
+_DESCRIPTION_TAG = 270
 
 
 class Parent:
@@ -118,6 +135,16 @@ async def test_child_says_alive_first_and_answers_from_any_thread() -> None:
     assert await parent.hear() == Alive(1, 2, 3)
     parent.load("a")
     assert await parent.hear() == Loaded("a", "m", 0, 0.0)
+    assert await parent.end() == 0
+
+
+async def test_child_that_crashes_leaves_no_core_dump_and_may_be_made_to(
+    core_dumps_allowed: None,
+) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    parent = await start_echo()
+    assert await parent.hear() == Alive(1, 2, 3)
+    assert resource.prlimit(parent.process.pid, resource.RLIMIT_CORE) == (0, hard)
     assert await parent.end() == 0
 
 
@@ -205,6 +232,29 @@ async def test_the_text_process_keeps_nothing_of_what_large_pictures_took() -> N
     num_pages = resident_pages(text.process.pid)
     assert await text.end() == 0
     assert num_pages * mmap.PAGESIZE < 128 << 20
+
+
+async def test_what_stands_in_a_picture_beside_its_pixels_is_in_no_log() -> None:
+    note = Image.Exif()
+    note[_DESCRIPTION_TAG] = "result of J. Doe"
+    page = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(page, "JPEG", exif=note)
+    turn = Turn("user", (ImagePart(page.getvalue()),))
+    request = ChatRequest("fake", (turn,), seed=1, now_s=0, max_tokens=1)
+    text = await start("-m", "cortex.engine.text", "--log-level", "DEBUG", "--fd")
+    text.say(Prepare("r", _FAKE_DIR, request, 32768))
+    await hear_all(text, Prepared)
+    assert await text.end() == 0
+    assert text.process.stderr is not None
+    assert b"J. Doe" not in await text.process.stderr.read()
+
+
+async def test_child_logs_what_we_say_for_debugging_and_not_what_libraries_do() -> None:
+    child = await start("-c", _TALKER)
+    assert child.process.stderr is not None
+    log = (await child.process.stderr.read()).decode().splitlines()
+    assert log == ["__main__: ours", "cortex.engine.x: ours", "PIL.x: a warning"]
+    assert await child.end() == 1
 
 
 async def test_poisoned_device_ends_the_process_with_its_reason_and_a_code_of_its_own(

@@ -55,7 +55,7 @@ async def test_listing_models_starts_no_process(make_config: MakeConfig):
 async def test_private_node_answers_all_the_same(make_config: MakeConfig):
     async with (
         asyncio.timeout(DEADLINE_S),
-        open_backend(make_config(), None, on_notice=lambda _: None) as backend,
+        open_backend(make_config(), None, on_notice=print, on_passed_over=print) as backend,
         aclosing(backend.chat(ask())) as events,
     ):
         await until(events, Piece)

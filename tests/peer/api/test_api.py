@@ -341,7 +341,7 @@ async def test_children_are_gone_when_the_peer_is(make_config: MakeConfig):
 async def through_backend(
     config: PeerConfig, request: ChatRequest, peer: str | None = None
 ) -> tuple[str, list[Event]]:
-    async with open_backend(config, peer, on_notice=lambda _: None) as backend:
+    async with open_backend(config, peer, on_notice=print, on_passed_over=print) as backend:
         return backend.name, await collect(backend.chat(request))
 
 
@@ -396,7 +396,7 @@ async def test_closing_a_remote_answer_frees_the_peer(make_config: MakeConfig):
     async with (
         asyncio.timeout(DEADLINE_S),
         serving(config) as server,
-        open_backend(config, server.address, on_notice=lambda _: None) as backend,
+        open_backend(config, server.address, on_notice=print, on_passed_over=print) as backend,
     ):
         await first_text(backend)
         await until(lambda: server.node.health.live_requests == 0)

@@ -118,7 +118,7 @@ async def test_a_local_command_finds_its_key_in_the_note(make_config: MakeConfig
     async with serving(config), asyncio.timeout(DEADLINE_S):
         (note,) = config.locations.announcements_dir.glob("*.json")
         assert stat.S_IMODE(note.stat().st_mode) == 0o600
-        async with open_backend(config, None, on_notice=lambda _: None) as backend:
+        async with open_backend(config, None, on_notice=print, on_passed_over=print) as backend:
             assert backend.name != "private"
             assert [model.id for model in await backend.models()] == ["fake"]
             assert isinstance(await answer(backend), Finished)
@@ -187,10 +187,12 @@ async def test_a_named_peer_is_asked_with_the_key_that_was_given(
     here = make_config(locations=type(elsewhere.locations)(tmp_path / "d", tmp_path / "s"))
     async with serving(elsewhere) as server, asyncio.timeout(DEADLINE_S):
         async with open_backend(
-            here, server.address, on_notice=lambda _: None, api_key="ask"
+            here, server.address, on_notice=print, on_passed_over=print, api_key="ask"
         ) as backend:
             assert isinstance(await answer(backend), Finished)
-        async with open_backend(here, server.address, on_notice=lambda _: None) as backend:
+        async with open_backend(
+            here, server.address, on_notice=print, on_passed_over=print
+        ) as backend:
             with pytest.raises(InvalidApiKey):
                 await backend.models()
             with pytest.raises(InvalidApiKey):

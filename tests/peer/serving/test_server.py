@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import pytest
 
 from cortex.engine.errors import EngineFailed, ModelNotFound
 from cortex.peer import node as node_module
-from cortex.peer.client.backends import open_backend
+from cortex.peer.client import backends
+from cortex.peer.client.backends import open_backend, open_peer
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import CannotListen, NoPeer, PortInUse
 from cortex.peer.fleet.view import FleetView
@@ -28,7 +30,7 @@ from cortex.peer.models import shelf as shelf_module
 from cortex.peer.models.catalogue import Catalogue, scan
 from cortex.peer.models.look import Look
 from cortex.peer.serving import server as server_module
-from cortex.peer.serving.announcement import read_announcements
+from cortex.peer.serving.announcement import Announcement, find_announcements, read_announcements
 from cortex.peer.serving.listening import listen
 from cortex.peer.serving.server import Server, run_peer, serving
 from tests.peer import in_memory
@@ -76,7 +78,9 @@ def test_address_that_is_not_ours_is_an_error(host: str, port: int):
 
 async def test_named_peer_that_does_not_answer_is_no_peer(make_config: MakeConfig):
     with pytest.raises(NoPeer, match=r"no peer answers at 127\.0\.0\.1:1 "):
-        async with open_backend(make_config(), "127.0.0.1:1", on_notice=lambda _: None):
+        async with open_backend(
+            make_config(), "127.0.0.1:1", on_notice=print, on_passed_over=print
+        ):
             pass
 
 
@@ -89,14 +93,56 @@ async def test_who_names_the_state_directory_finds_the_peer_too(make_config: Mak
     assert not read_announcements(by_state.announcements_dir)
 
 
-async def test_stale_note_is_skipped(make_config: MakeConfig):
+async def test_a_peer_that_was_started_without_a_runtime_directory_is_found(
+    make_config: MakeConfig,
+):
+    """By cron, as by `sudo -u`: its user's shells have one."""
     config = make_config()
-    folder = config.locations.announcements_dir
-    folder.mkdir(parents=True)
-    note = {"node": "a", "pid": os.getpid(), "host": "127.0.0.1", "port": 1, "started_s": 1}
-    (folder / "a.json").write_text(json.dumps(note))
-    async with open_backend(config, None, on_notice=lambda _: None) as backend:
+    by_cron = replace(config.locations, runtime_dir=None)
+    assert config.locations.runtime_dir is not None
+    async with in_memory.serving(replace(config, locations=by_cron)) as server:
+        [note] = find_announcements(config.locations)
+        assert note.address == server.address
+        leave_note(config.locations.state_dir, pid=os.getppid())  # of a run before this one
+        assert find_announcements(config.locations) == (note,)
+
+
+async def test_each_peer_is_found_once_though_it_leaves_two_notes(make_config: MakeConfig):
+    config = make_config()
+    async with in_memory.serving(config) as server:
+        assert all(read_announcements(folder) for folder in config.locations.note_dirs)
+        assert [note.address for note in find_announcements(config.locations)] == [server.address]
+
+
+def leave_note(folder: Path, port: int = 1, pid: int | None = None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    note = Announcement("a", pid or os.getpid(), "127.0.0.1", port, 1)
+    (folder / "a.json").write_text(json.dumps(asdict(note)))
+
+
+async def test_a_peer_that_does_not_answer_is_passed_over_and_that_is_said(
+    make_config: MakeConfig,
+):
+    config = make_config()
+    leave_note(config.locations.announcements_dir)
+    told: list[str] = []
+    async with open_backend(config, None, on_notice=print, on_passed_over=told.append) as backend:
         assert backend.name == "private"
+    [line] = told
+    assert line.startswith("the peer at 127.0.0.1:1 does not answer (")
+    assert line.endswith("); computing here.")
+    with pytest.raises(NoPeer, match=r"the peer at 127\.0\.0\.1:1 does not answer"):
+        async with open_peer(config, None, on_notice=print):
+            pass
+
+
+async def test_a_peer_that_is_slow_to_answer_is_waited_for(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+):
+    config = make_config()
+    monkeypatch.setattr(backends, "_LOCAL_PROBE_S", 0.0)  # nobody is as fast
+    async with in_memory.serving(config) as server, open_peer(config, None, on_notice=print) as one:
+        assert one.name == server.address
 
 
 async def test_a_peer_that_drains_is_asked_where_none_is_well(make_config: MakeConfig):
@@ -104,7 +150,7 @@ async def test_a_peer_that_drains_is_asked_where_none_is_well(make_config: MakeC
     first = make_config()
 
     async def found(peer: str | None = None) -> str:
-        async with open_backend(first, peer, on_notice=lambda _: None) as backend:
+        async with open_backend(first, peer, on_notice=print, on_passed_over=print) as backend:
             return backend.name
 
     async with asyncio.timeout(DEADLINE_S), serving(first) as draining:
@@ -170,6 +216,17 @@ async def test_first_signal_drains_and_the_note_is_gone_at_the_end(make_config: 
         assert await asking == 200
         assert "1 request finishes" in notices.get_nowait()
         assert list(folder.iterdir()) == []
+
+
+async def test_peer_that_crashes_leaves_no_core_dump(
+    make_config: MakeConfig, core_dumps_allowed: None
+):
+    async with asyncio.timeout(DEADLINE_S):
+        _, running, _ = await start(make_config())
+        soft, _ = resource.getrlimit(resource.RLIMIT_CORE)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+    assert soft == 0
 
 
 async def test_second_signal_stops_at_once(make_config: MakeConfig):
