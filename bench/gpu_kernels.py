@@ -65,8 +65,8 @@ def kernels() -> Iterator[tuple[Any, dict[str, str], dict[str, Any], dict[str, i
     }  # fmt: skip
     yield vars(delta_step)["_delta_step"], types, constants, {"num_warps": 8}
     types = {**_halves("x update weight total normed"), "offset": "fp32", "eps": "fp32"}
-    for has_update in (False, True):
-        constants = {"size": 4096, "has_update": has_update, "block": 4096}
+    for has_update, size, block in ((False, 4096, 4096), (True, 4096, 4096), (True, 5120, 8192)):
+        constants = {"size": size, "has_update": has_update, "block": block}
         yield vars(norms)["_rms_norm"], types, constants, {"num_warps": 16}
     constants = {"size": 12288, "block": 1024}
     yield vars(swiglu)["_silu_times"], _halves("gates ups outs"), constants, {"num_warps": 4}

@@ -24,6 +24,9 @@ from cortex.peer.serving.server import serving
 settings.register_profile("cortex", deadline=None)
 settings.load_profile("cortex")
 
+# A GPU's kernels are run by Triton's interpreter, which Triton asks about as it is imported.
+os.environ["TRITON_INTERPRET"] = "1"
+
 _HIDDEN_PREFIXES = ("CORTEX_", "HF_", "XDG_", "_CORTEX_", "OPENAI_")
 
 

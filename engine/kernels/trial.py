@@ -86,13 +86,16 @@ def _results(
     have code of their own, and some that are work enough for several threads.
     """
     draw = _Drawn(dtype, device)
-    for rows, size in ((6, 36), (300, 130)):
+    # The last as long as a model's rows: several warps each, and no power of two.
+    for rows, size in ((6, 36), (300, 130), (3, 5120)):
         norm = NormWeights(draw(size), 1.0, 1e-6)
         yield f"rms_norm of {size}", [operations.rms_norm(draw(rows, 1, size), norm)]
         both = operations.add_rms_norm(draw(rows, 1, size), draw(rows, 1, size), norm)
         yield f"add_rms_norm of {size}", [*both]
         gate, up = draw(rows, 1, 2 * size).chunk(2, dim=-1)
         yield f"silu_times of {size}", [operations.silu_times(gate, up)]
+    for rows, size in ((6, 36), (300, 130)):
+        norm = NormWeights(draw(size), 1.0, 1e-6)
         angles = draw(rows, 1, 1, 10).repeat(1, 1, 1, 2)
         heads = draw(rows, 1, 4, 2 * size)[..., :size]
         turned = operations.norm_rotate(heads, norm, angles.cos(), angles.sin())

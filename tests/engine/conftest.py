@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,6 @@ from cortex.engine.models.registry import load_model
 
 # One: tiny models gain nothing from two, and lose much where two fight over the cores.
 torch.set_num_threads(1)
-
-# A GPU's kernels are run by Triton's interpreter, which Triton asks about as it is imported.
-os.environ["TRITON_INTERPRET"] = "1"
 
 
 @pytest.fixture(scope="session")
