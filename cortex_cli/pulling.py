@@ -15,19 +15,19 @@ from .doors import find_doors
 from .ordering import stage_of
 
 
-def pulls_under_way(invocation: Invocation, peer: str | None) -> list[dict[str, Any]] | None:
-    """As jobs. None where nobody tells, or not to whoever asks, and where there may be one that a
-    peer of the fleet, which did not answer, has kept to itself.
+def pulls_under_way(invocation: Invocation, peer: str | None) -> tuple[list[dict[str, Any]], bool]:
+    """As jobs, and whether there are no others: a peer of the fleet that does not answer keeps its
+    own to itself, and none tells them to whoever may not ask.
     """
     doors = find_doors(invocation, peer)
     if not doors:
-        return []  # only peers pull
+        return [], True  # only peers pull
     try:
         told = Ordering(doors).call("GET", "/jobs?fleet=1")
-        pulls = [job for job in told["jobs"] if job["kind"] == "pull" and job["state"] not in OVER]
-        return None if told["missing"] and not pulls else pulls
     except CortexError:
-        return None
+        return [], False
+    pulls = [job for job in told["jobs"] if job["kind"] == "pull" and job["state"] not in OVER]
+    return pulls, not told["missing"]
 
 
 def pull_line(job: dict[str, Any]) -> str:

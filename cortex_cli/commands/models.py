@@ -57,20 +57,20 @@ def listed(
     plain = peer_config(invocation, EngineWishes(models, engine=engine))
     typed = typed_for_own_node(context)
     asked, found = _found(invocation, plain, peer, typed)
-    pulls = [] if typed else pulls_under_way(invocation, peer)
+    pulls, are_all = ([], True) if typed else pulls_under_way(invocation, peer)
     output = standard_output()
     if as_json:
         all_told = [told(model) for model in found]
-        output.json({"peer": asked, "models": all_told, "pulls": pulls})
+        output.json({"peer": asked, "models": all_told, "pulls": pulls if are_all else None})
         return
     for line in model_table(found, width=output.width) if found else ():
         output.line(line)
-    for job in pulls or ():
+    for job in pulls:
         output.line(pull_line(job))
     if not found and not pulls:
         fetch = "fetch one: cortex pull Qwen/Qwen3.5-4B; or name a folder: --models"
-        unknown = "whether one is on its way is not told here"
-        standard_error(invocation).line(f"no models here; {unknown if pulls is None else fetch}")
+        unknown = "" if are_all else "one may be on its way that is not told here; "
+        standard_error(invocation).line(f"no models here; {unknown}{fetch}")
 
 
 @models.command("show")

@@ -254,21 +254,24 @@ SILENT = [{"peer": "bob", "error": {"code": "host_silent", "message": "m", "hint
 
 
 @pytest.mark.parametrize(
-    ("status", "told", "pulls"),
+    ("status", "told", "pulls", "are_all"),
     [
-        (200, {"jobs": [], "missing": []}, []),
-        (200, {"jobs": [{**JOB, "state": "done"}], "missing": []}, []),
-        (200, {"jobs": [JOB], "missing": SILENT}, [JOB]),
-        (200, {"jobs": [], "missing": SILENT}, None),
-        (403, {"error": {"message": "wants an admin key", "code": "permission_denied"}}, None),
+        (200, {"jobs": [], "missing": []}, [], True),
+        (200, {"jobs": [{**JOB, "state": "done"}], "missing": []}, [], True),
+        (200, {"jobs": [JOB], "missing": SILENT}, [JOB], False),
+        (200, {"jobs": [], "missing": SILENT}, [], False),
+        (403, {"error": {"message": "wants an admin key", "code": "denied"}}, [], False),
     ],
 )
 def test_that_nothing_is_being_pulled_is_told_by_who_knows_alone(
-    status: int, told: object, pulls: object
+    status: int, told: object, pulls: object, are_all: bool
 ) -> None:
     with answering(status, told) as port:
-        assert pulls_under_way(read_environment(os.environ), f"127.0.0.1:{port}") == pulls
-    assert pulls_under_way(read_environment(os.environ), None) == [], "where there is no peer"
+        assert pulls_under_way(read_environment(os.environ), f"127.0.0.1:{port}") == (
+            pulls,
+            are_all,
+        )
+    assert pulls_under_way(read_environment(os.environ), None) == ([], True), "where none is"
 
 
 def test_pulls_that_nobody_tells_of_are_null(cortex_here: Cortex) -> None:
