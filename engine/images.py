@@ -167,6 +167,8 @@ def _open_header(data: bytes, max_image_pixels: int) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(f"over {max_image_pixels:,} pixels", max_image_pixels) from error
+    except MemoryError:  # which says nothing of the picture
+        raise
     except Exception as error:  # decoders raise nearly anything when bytes lie
         raise _not_taken(data) from error
     if image.width * image.height > max_image_pixels:
@@ -222,6 +224,8 @@ def _not_taken(data: bytes) -> InvalidImage:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+    except MemoryError:
+        raise
     except Exception:  # a broken note about the picture does not make it a broken picture
         orientation = 1
     turn = _UPRIGHT_BY.get(orientation)

@@ -348,7 +348,8 @@ class DeviceLoop:
 def _remembered_bytes(device: torch.device, memory_bytes: int | None, num_engines: int) -> int:
     """A quarter of the host memory that there is for us all is for what was read before."""
     if device.type == "cpu" and memory_bytes is not None:
-        return remembered_bytes(memory_bytes)
+        # Which may be given more than the machine has.
+        return remembered_bytes(min(memory_bytes, available_memory_bytes()))
     most_bytes = remembered_bytes(cpu_budget_bytes(available_memory_bytes())) // num_engines
     if memory_bytes is not None and shares_memory(device):
         return min(most_bytes, remembered_bytes(memory_bytes))

@@ -260,8 +260,8 @@ class Alive(msgspec.Struct, frozen=True, tag=True):
     it has of its device and cannot give back, though nothing lies there: gaps between what does.
     `weight_bytes` are what its models' weights take; 0 of the text process, which has none.
     `device_bytes` is all that a GPU has, and `free_at_start_bytes` what was free of it before
-    anything was loaded; 0 of what is no GPU. Of one that has the machine's memory for its own,
-    `remembered_bytes` of that are for what was read before; 0 of all others.
+    anything was loaded; 0 of what is no GPU. Of what a CPU has, and of a GPU that has the
+    machine's memory for its own, `remembered_bytes` are for what was read before; 0 of all others.
     """
 
     step_count: int

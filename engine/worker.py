@@ -87,7 +87,6 @@ class Worker:
         self._handed_over: asyncio.Queue[tuple[DeviceEvent, ...] | CortexError] = asyncio.Queue()
         self._device_loop = DeviceLoop(device, memory_bytes, wishes, self._hand_over, num_engines)
         name = f"{device.type}-dev-{device.index or 0}"
-        self._shared_bytes = self._device_loop.remembered_bytes if device.type == "cuda" else 0
         # A daemon: it may be deep in a long step when the parent goes, and must not hold the end.
         threading.Thread(target=self._drive, name=name, daemon=True).start()
 
@@ -106,7 +105,7 @@ class Worker:
         num_waiting = sum(model.num_waiting for model in models)
         return Alive(
             loop.step_count, num_waiting, loop.weight_bytes, models, loop.torn_bytes,
-            self._device_bytes, self._free_at_start_bytes, self._shared_bytes,
+            self._device_bytes, self._free_at_start_bytes, loop.remembered_bytes,
         )  # fmt: skip
 
     async def run(self) -> None:

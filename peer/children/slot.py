@@ -34,11 +34,12 @@ _TICK_S = 0.5
 _FAREWELL_S = 2.0
 # Whoever used a child that takes longer to go is told before that it ends.
 _TELL_S = 0.5
-# What is to be done about one that the system killed.
+# What may keep the next one from it where the system killed one.
 _LESS_MEMORY = (
     "if memory ran out, as the system's log would tell, use less of it: a smaller --memory, model"
-    " or context, fewer other programs; else send the request again"
+    " or context, fewer other programs"
 )
+_SEND_AGAIN = "send the request again: a new one is started"
 # How the end of a child is told that has said itself why it ends.
 _GAVE_UP = "gave up"
 
@@ -68,14 +69,14 @@ class ChildSpec:
 @dataclass(frozen=True, slots=True)
 class ChildEnd:
     """How a child ended. `may_return` is False where starting another one is no use: this one ended
-    by itself, and none was ever up. One that `is_wanted` was told to end; one that `is_of_system`
-    was killed, and not by us.
+    by itself, and none was ever up. One that `is_wanted` was told to end. `remedy` is what may keep
+    the next one from being killed, where this one was, and not by us.
     """
 
     error: EngineFailed
     may_return: bool
     is_wanted: bool = False
-    is_of_system: bool = False
+    remedy: str = ""
 
 
 class ChildSlot:
@@ -251,7 +252,8 @@ class ChildSlot:
             self.last_end = ending
             self._deaths_s.append(asyncio.get_running_loop().time())
         is_of_system = exit_words == BY_SYSTEM
-        advice = self._advice or (_LESS_MEMORY if is_of_system else "")
+        remedy = (self._advice or _LESS_MEMORY) if is_of_system else ""
+        advice = self._advice or (f"{_LESS_MEMORY}; else {_SEND_AGAIN}" if is_of_system else "")
         error = _death(self.spec, ending, was_up, advice)
         self._advice = ""
         if not started.done():
@@ -261,7 +263,7 @@ class ChildSlot:
         if not is_told:
             is_of_use = self._has_been_up or exit_words.startswith(BY_SIGNAL)
             may_return = is_of_use and not self._is_closed
-            self._on_end(ChildEnd(error, may_return, is_wanted, is_of_system))
+            self._on_end(ChildEnd(error, may_return, is_wanted, remedy))
 
     def _update(self) -> str:
         """That another release was installed under this peer, which may be why its children end."""
@@ -312,7 +314,7 @@ def _death(spec: ChildSpec, how: str, was_up: bool, advice: str) -> EngineFailed
     if was_up:
         return EngineFailed(
             f"the {spec.name} process {how}",
-            advice or "send the request again: a new one is started",
+            advice or _SEND_AGAIN,
         )
     return EngineFailed(
         f"the {spec.name} process {how}, before it was ready",

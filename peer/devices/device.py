@@ -42,6 +42,7 @@ from .device_memory import (
     gpu_of,
     is_of_start,
     private_bytes,
+    prompts_bytes,
 )
 from .gpus import Gpu
 from .places import Extent, Place
@@ -222,8 +223,10 @@ class Devices:
             return device
         touched, alive = private_bytes(slot.pid), slot.last_told
         if device.name == "cpu" or alive is None:
-            beside = budget // _REMEMBERED_PART, self._empty(device.index, touched)
-            foreign = foreign_bytes(budget, *beside, touched, available_bytes)
+            empty = self._empty(device.index, touched)
+            room = touched + available_bytes - empty
+            remembered = prompts_bytes(budget // _REMEMBERED_PART, room, alive)
+            foreign = foreign_bytes(budget, remembered, empty, touched, available_bytes)
             return replace(device, foreign_bytes=foreign)
         foreign = foreign_shared_bytes(budget, reserved_bytes, touched, available_bytes, alive)
         return replace(device, foreign_bytes=foreign)

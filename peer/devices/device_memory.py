@@ -89,6 +89,15 @@ def foreign_bytes(
     return _in_steps(whole_bytes - touched_bytes - available_bytes)
 
 
+def prompts_bytes(most_bytes: int, room_bytes: int, alive: Alive | None) -> int:
+    """What a CPU's engine may remember of prompts, by its own word; before that by its rule: no
+    more than its part of what the machine has, however much the operator gives.
+    """
+    if alive is not None and alive.remembered_bytes:
+        return alive.remembered_bytes
+    return min(most_bytes, remembered_bytes(max(0, room_bytes)))
+
+
 def foreign_gpu_bytes(
     budget_bytes: int, reserved_bytes: int, held_bytes: int | None, free_bytes: int
 ) -> int:

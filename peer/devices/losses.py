@@ -72,7 +72,7 @@ class Losses:
         hint = "it may be the request that ends it: ask for less, or look into the peer's log"
         return AttemptsExhausted(
             f"{end.error.message}; that is {self._max_replays + 1} times over this request",
-            end.error.hint if end.is_of_system else hint,
+            f"{end.remedy}; else {hint}" if end.remedy else hint,
         )
 
 

@@ -124,15 +124,19 @@ def test_text_named_png_is_refused(data: bytes) -> None:
         open_image(data)
 
 
+@pytest.mark.parametrize(
+    ("owner", "step"), [(Image, "open"), (Image.Image, "getexif"), (Image.Image, "convert")]
+)
 def test_a_picture_that_the_machines_memory_does_not_reach_for_is_not_broken(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
 ) -> None:
-    def refused(image: Image.Image, mode: str) -> Image.Image:
+    def refused(*_: Any, **__: Any) -> Image.Image:
         raise MemoryError("words of a client")
 
-    monkeypatch.setattr(Image.Image, "convert", refused)
+    data = encoded(Image.new("RGBA", (2, 2)), "PNG")
+    monkeypatch.setattr(owner, step, refused)
     with pytest.raises(MemoryError) as caught:
-        open_image(encoded(Image.new("RGBA", (2, 2)), "PNG"))
+        open_image(data)
     info = to_info(caught.value)
     assert (info.code, "client" in info.message) == ("insufficient_vram", False)
     assert info.message.startswith("the machine's memory does not reach")

@@ -304,6 +304,18 @@ def test_engines_share_the_hosts_memory_for_what_was_read_before(
     assert remembered[0] > 1 << 30 and remembered[1] == remembered[0] // 8
 
 
+@pytest.mark.parametrize(("memory_gib", "remembered_gib"), [(4, 1), (8, 2), (64, 2)])
+def test_of_more_memory_than_there_is_no_more_is_for_what_was_read_before(
+    golden: Path, monkeypatch: pytest.MonkeyPatch, memory_gib: int, remembered_gib: int
+) -> None:
+    monkeypatch.setattr("cortex.engine.loop.available_memory_bytes", lambda: 8 << 30)
+    with Device(memory_gib << 30).running() as device:
+        device.do(Load("1", "a", str(golden / "qwen3")))
+        parts = device.loaded().memory
+    remembered = [part.num_bytes for part in parts if part.name == REMEMBERED_PREFIXES]
+    assert remembered == [remembered_gib << 30]
+
+
 @pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16"])
 def test_what_is_said_of_a_slow_device_is_said_at_a_load_for_which_nobody_wished_otherwise(
     dtype: DtypeWish,

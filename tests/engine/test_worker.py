@@ -63,6 +63,7 @@ class Engine:
         life: asyncio.Task[None],
     ) -> None:
         self._reader, self._writer, self._life = reader, writer, life
+        self.last_alive: Alive | None = None
 
     def say(self, message: Message) -> None:
         self._writer.write(pack_message(message))
@@ -73,6 +74,7 @@ class Engine:
             assert message is not None, "the worker has gone"
             if not isinstance(message, Alive):
                 return message
+            self.last_alive = message
 
     async def load(
         self, folder: Path, wishes: ModelWishes = AS_ALL, num_slots: int | None = None
@@ -568,6 +570,8 @@ async def test_models_share_what_the_device_has_and_no_more_is_promised(golden: 
         while len(said) < 4:
             if not isinstance(m := await engine.hear(), Progress):
                 said.append(m)
+        assert engine.last_alive is not None
+        assert engine.last_alive.remembered_bytes == 16 * mib
     first, refused, unloaded, second = said
     assert isinstance(first, Loaded) and isinstance(second, Loaded)
     assert isinstance(unloaded, Unloaded)

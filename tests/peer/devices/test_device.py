@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -16,13 +17,22 @@ from cortex.engine.errors import (
     EngineFailed,
     InternalError,
     ModelInvalid,
+    to_info,
 )
+from cortex.engine.messages import Alive, JobFailed, Load, Message, Progress
+from cortex.engine.stream import Stage
 from cortex.peer.children.slot import ChildSlot
 from cortex.peer.config import Card, PeerConfig
 from cortex.peer.devices import device
 from cortex.peer.devices.device import Devices
 from cortex.peer.devices.device_memory import is_of_start
 from cortex.peer.devices.gpus import Gpu
+from cortex.peer.devices.places import Place
+from cortex.peer.observing.chronicle import Chronicle
+from cortex.peer.observing.recent import Recent
+from cortex.peer.observing.tally import PeerTally
+from cortex.peer.placement.books import Need, Size
+from cortex.peer.placement.load_history import LoadHistory
 from cortex.peer.types import ModelInfo
 
 GIB = 1 << 30
@@ -55,14 +65,20 @@ class Refusals:
 @pytest.fixture
 def open_devices(make_config: Callable[..., PeerConfig]) -> Callable[..., Devices]:
     def opened(
-        *names: str, cards: tuple[Card, ...] = (), costs: Any = None, clock: Any = None
+        *names: str,
+        cards: tuple[Card, ...] = (),
+        costs: Any = None,
+        clock: Any = None,
+        history: Any = None,
+        tally: Any = None,
+        chronicle: Any = None,
     ) -> Devices:
         known: Any = costs or Known()
         nothing: Any = None
         config = make_config(devices=names, cards=cards)
         budgets = [32 * GIB] * len(names)
         return Devices(
-            *(config, budgets, nothing, print, nothing, nothing, known, nothing, nothing),
+            *(config, budgets, nothing, print, nothing, history, known, tally, chronicle),
             clock or (lambda: 0.0),
         )
 
@@ -123,6 +139,7 @@ def test_what_is_remembered_and_the_engine_itself_hide_nothing_of_what_others_ta
         return devices.devices[0].foreign_bytes / GIB
 
     # Beside the models 9 GiB are for prompts, and 2 have been there since the engine began.
+    devices.engines[0].slot.last_told = Alive(0, 0, 0, remembered_bytes=9 * GIB)
     assert foreign_gib(pid=7, private_gib=2, available_gib=36) == 0
     devices._note_empty(0)  # pyright: ignore[reportPrivateUsage]
     assert foreign_gib(pid=7, private_gib=2 + 15 + 9, available_gib=12) == 0
@@ -131,6 +148,58 @@ def test_what_is_remembered_and_the_engine_itself_hide_nothing_of_what_others_ta
     assert foreign_gib(pid=7, private_gib=2 + 15, available_gib=5 + 9) == 7
     assert foreign_gib(pid=None, private_gib=0, available_gib=5 + 9 + 15 + 2) == 7
     assert foreign_gib(pid=8, private_gib=1, available_gib=5 + 9 + 15) == 7
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_who_gives_more_memory_than_there_is_can_load_no_less_for_it(
+    open_devices: Callable[..., Devices], monkeypatch: pytest.MonkeyPatch, is_told: bool
+):
+    def private_bytes(_: int | None) -> int:
+        return GIB
+
+    monkeypatch.setattr(ChildSlot, "pid", 7)
+    monkeypatch.setattr(device, "private_bytes", private_bytes)
+    room_bytes = list[int]()
+    for given_gib in (4, 6, 8, 12, 16, 32, 64):
+        devices = open_devices("cpu")
+        devices.devices = (replace(devices.devices[0], budget_bytes=given_gib * GIB * 3 // 4),)
+        if is_told:  # by an engine that has seen as much when it began
+            told = Alive(0, 0, 0, remembered_bytes=min(given_gib, 8) * GIB // 4)
+            devices.engines[0].slot.last_told = told
+        devices.look_at_memory(8 * GIB, [0])
+        room_bytes.append(devices.devices[0].budget_bytes - devices.devices[0].foreign_bytes)
+    assert room_bytes == sorted(room_bytes) and room_bytes[-1] == 6 * GIB
+
+
+async def test_what_a_load_takes_is_not_taken_for_the_empty_engines(
+    open_devices: Callable[..., Devices], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    held_bytes, no_need = GIB, cast(Need, None)
+
+    def private_bytes(_: int | None) -> int:
+        return held_bytes
+
+    async def ready(_: ChildSlot) -> None:
+        pass
+
+    def post(_: ChildSlot, message: Message) -> None:
+        nonlocal held_bytes
+        assert isinstance(message, Load)
+        held_bytes += 7 * GIB  # before it says a word of it
+        hear = devices.engines[0]._hear  # pyright: ignore[reportPrivateUsage]
+        hear(Progress(message.job_id, Stage("loading", 1, 2)))
+        hear(JobFailed(message.job_id, to_info(InternalError("enough for a test"))))
+
+    monkeypatch.setattr(ChildSlot, "pid", 7)
+    monkeypatch.setattr(ChildSlot, "ready", ready)
+    monkeypatch.setattr(ChildSlot, "post", post)
+    monkeypatch.setattr(device, "private_bytes", private_bytes)
+    devices = open_devices(
+        "cpu", history=LoadHistory(tmp_path), tally=PeerTally(), chronicle=Chronicle(Recent())
+    )
+    with pytest.raises(InternalError):
+        await devices.load(Place(MODEL, 0, Size(8, 1, GIB), no_need), lambda _: None)
+    assert devices._empty(0, held_bytes) == GIB  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.parametrize("error", [ModelInvalid("a tensor has no place"), InternalError("a bug")])
