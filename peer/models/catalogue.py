@@ -25,7 +25,7 @@ from .folder import (
     CONFIG_FILE,
     Unserved,
     foreign_weights,
-    holds_gguf,
+    gguf_names,
     lacking,
     read_described,
     why_unserved,
@@ -37,7 +37,7 @@ EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}
 _CONTEXT_WITHOUT_WORD_TOKENS = 4096
 # Of a name that no model has: whoever made it up may have made it megabytes long.
 _MAX_NAME_CHARS = 128
-_ALIASES = "aliases in models.toml give one another name"
+_ALIASES = "an alias in models.toml gives a model another name"
 _REPOSITORY = "models--"  # how the folder of a repository begins in a Hugging Face cache
 _UNREADABLE = Unserved("its config.json cannot be read", "fetch that file again")
 _UNSPEAKABLE = Unserved("the name of its folder is no UTF-8", "give the folder another name")
@@ -173,58 +173,83 @@ def _in_another_form(folder: Path, look: Look) -> Unserved | None:
 
 
 def pulling_dir(config: PeerConfig) -> Path:
-    """Where models are put that come: the first folder of models, which is no model itself."""
-    places = [*config.models_dirs, config.locations.data_dir / "models"]
-    return next(one for one in places if one == places[-1] or not isfile(one / CONFIG_FILE))
+    """Where models are put that come: the first folder of models, which is no model itself and is
+    not a Hugging Face cache, where other programs put theirs.
+    """
+
+    def is_open(place: Path) -> bool:
+        is_cache = is_in_hub_cache(place, config) or any(_repositories(place))
+        return not is_cache and not isfile(place / CONFIG_FILE)
+
+    own = config.locations.data_dir / "models"
+    return next((place for place in config.models_dirs if is_open(place)), own)
 
 
 def _candidates(config: PeerConfig, look: Look) -> Iterator[tuple[str, Path]]:
     for model in config.models:
         if model.source is not None:
             yield model.id, model.source
-    for root in (*config.models_dirs, *config.locations.models_dirs):
-        yield from _in_models_dir(root, config.engine, look)
-    if config.locations.hub_dir is not None:
-        for repository in _folders(config.locations.hub_dir):
-            yield from _in_repository(repository, config.engine, look)
+    roots = (*config.models_dirs, *config.locations.models_dirs)
+    for root in roots:
+        yield from _in_models_dir(root, look)
+    # After all plain folders: what was pulled although a cache has it is what is served.
+    hub_dir = config.locations.hub_dir
+    for cache in (*roots, *([] if hub_dir is None else [hub_dir])):
+        yield from _in_cache(cache, config.engine, look)
     yield EMBEDDED_IDS[config.engine], embedded_dir(config)
 
 
-def _in_models_dir(root: Path, engine: EngineKind, look: Look) -> Iterator[tuple[str, Path]]:
-    """The folder itself, NAME, or ORG/NAME below it, or the repositories of a Hugging Face cache;
-    hidden ones come or go. Those of GGUF are passed over, but not in silence.
+def _in_models_dir(root: Path, look: Look) -> Iterator[tuple[str, Path]]:
+    """The folder itself, NAME, or ORG/NAME below it; hidden ones come or go. Those of GGUF are
+    passed over, but not in silence, nor are its files that lie there by themselves.
     """
     if look.is_file(root / CONFIG_FILE):
         yield root.resolve().name, root
         return
+    if ggufs := gguf_names(root, look):
+        yield root.resolve().name, root
+    for name in ggufs:
+        yield name.removesuffix(".gguf"), root
     for child in _folders(root):
         if child.name.startswith("."):
-            continue
-        if child.name.startswith(_REPOSITORY):
-            yield from _in_repository(child, engine, look)
             continue
         if look.is_file(child / CONFIG_FILE):
             yield child.name, child
             continue
-        if holds_gguf(child, look):
+        if _is_repository(child):
+            continue
+        if gguf_names(child, look):
             yield child.name, child
         for grandchild in _folders(child):
-            if look.is_file(grandchild / CONFIG_FILE) or holds_gguf(grandchild, look):
+            if look.is_file(grandchild / CONFIG_FILE) or gguf_names(grandchild, look):
                 yield f"{child.name}/{grandchild.name}", grandchild
 
 
-def _in_repository(repository: Path, engine: EngineKind, look: Look) -> Iterator[tuple[str, Path]]:
-    """The current snapshot of one in a Hugging Face cache."""
-    if not repository.name.startswith(_REPOSITORY):
-        return
-    snapshot = _current_snapshot(repository, engine, look)
-    if snapshot is not None:
-        yield repository.name.removeprefix(_REPOSITORY).replace("--", "/", 1), snapshot
+def _in_cache(root: Path, engine: EngineKind, look: Look) -> Iterator[tuple[str, Path]]:
+    """The current snapshots of the repositories in a Hugging Face cache."""
+    for repository in _repositories(root):
+        snapshot = _current_snapshot(repository, engine, look)
+        if snapshot is not None:
+            yield repository.name.removeprefix(_REPOSITORY).replace("--", "/", 1), snapshot
 
 
-def is_in_hub_cache(folder: Path) -> bool:
-    """Whether a model's folder is a snapshot of a repository in a Hugging Face cache."""
-    return folder.parent.name == "snapshots" and folder.parents[1].name.startswith(_REPOSITORY)
+def _repositories(root: Path) -> Iterator[Path]:
+    return (folder for folder in _folders(root) if _is_repository(folder))
+
+
+def _is_repository(folder: Path) -> bool:
+    """Of a Hugging Face cache: a plain folder may have such a name as well."""
+    return folder.name.startswith(_REPOSITORY) and isdir(folder / "snapshots")
+
+
+def is_in_hub_cache(folder: Path, config: PeerConfig) -> bool:
+    """Whether a folder is, or lies however deep in, a Hugging Face cache: the usual one, or a
+    repository of another.
+    """
+    place, hub_dir = folder.resolve(), config.locations.hub_dir
+    if hub_dir is not None and place.is_relative_to(hub_dir.resolve()):
+        return True
+    return any(_is_repository(one) for one in (place, *place.parents))
 
 
 def _current_snapshot(repository: Path, engine: EngineKind, look: Look) -> Path | None:

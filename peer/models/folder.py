@@ -99,8 +99,8 @@ def lacking(folder: Path, engine: EngineKind, look: Look) -> str | None:
     return None if has_weights else "model.safetensors"
 
 
-def holds_gguf(folder: Path, look: Look) -> bool:
-    return bool(fnmatch.filter(_names(folder, look), "*.gguf"))
+def gguf_names(folder: Path, look: Look) -> list[str]:
+    return sorted(fnmatch.filter(_names(folder, look), "*.gguf"))
 
 
 def foreign_weights(folder: Path, look: Look) -> str | None:

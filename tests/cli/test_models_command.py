@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,26 @@ def test_what_is_not_ours_to_remove_stays(config: PeerConfig, tmp_path: Path) ->
     named = PeerConfig(config.locations, engine="fake", models=(ModelConfig("x", source=folder),))
     with pytest.raises(ModelStays, match=r"models\.toml names"):
         removable_dir(models["org/copy"], named)
+
+
+def test_what_lies_anywhere_in_a_hugging_face_cache_stays(
+    config: PeerConfig, tmp_path: Path
+) -> None:
+    elsewhere = replace(config, locations=replace(config.locations, hub_dir=None))
+    snapshot = tmp_path / "hub" / "models--a--variants" / "snapshots" / "1"
+    shutil.copytree(embedded_dir(config), snapshot / "bf16")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "linked").symlink_to(snapshot / "bf16")
+    shutil.copytree(embedded_dir(config), tmp_path / "hub" / "beside")
+    for plain, models_dir, model_id in (
+        (config, snapshot, "bf16"),
+        (elsewhere, snapshot, "bf16"),
+        (elsewhere, tmp_path / "mine", "linked"),
+        (config, tmp_path / "hub", "beside"),
+    ):
+        named = replace(plain, models_dirs=(models_dir,))
+        with pytest.raises(ModelStays, match="Hugging Face cache"):
+            removable_dir(scan(named).find(model_id), named)
 
 
 def test_a_model_in_an_engine_of_this_machine_stays(config: PeerConfig) -> None:

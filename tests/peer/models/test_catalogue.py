@@ -15,7 +15,7 @@ import pytest
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.models.registry import ARCHITECTURES
 from cortex.peer.config import Locations, ModelConfig, PeerConfig
-from cortex.peer.models.catalogue import scan
+from cortex.peer.models.catalogue import pulling_dir, scan
 from cortex.peer.models.folder import MODEL_TYPES
 from cortex.peer.models.shelf import Shelf
 
@@ -172,7 +172,44 @@ def test_a_snapshot_without_a_config_is_none_that_transformers_reads(
 def test_a_hugging_face_cache_may_be_a_folder_of_models(config: PeerConfig, tmp_path: Path):
     put_model(tmp_path / "mine" / "models--org--m" / "snapshots" / "abc")
     put_model(tmp_path / "mine" / "own")
-    assert ids(config) == ["org/m", "own"]
+    assert ids(config) == ["own", "org/m"]
+
+
+@pytest.mark.parametrize("is_usual", [True, False])
+def test_nothing_is_pulled_into_a_hugging_face_cache_that_is_a_folder_of_models(
+    config: PeerConfig, tmp_path: Path, is_usual: bool
+):
+    own = config.locations.data_dir / "models"
+    (cache := tmp_path / ("hub" if is_usual else "mine")).mkdir()
+    assert pulling_dir(dataclasses.replace(config, models_dirs=(cache,))) == (
+        own if is_usual else cache
+    )
+    put_model(cache / "models--org--m" / "snapshots" / "abc" / "bf16")
+    for place in (cache, cache / "models--org--m", cache / "models--org--m" / "snapshots" / "abc"):
+        dirs = (place, tmp_path / "plain")
+        assert pulling_dir(dataclasses.replace(config, models_dirs=dirs)) == tmp_path / "plain"
+        assert pulling_dir(dataclasses.replace(config, models_dirs=(place,))) == own
+
+
+@pytest.mark.parametrize("publisher", ["Qwen", "nvidia"])
+def test_what_was_pulled_although_a_cache_has_it_is_what_is_served(
+    config: PeerConfig, tmp_path: Path, publisher: str
+):
+    put_model(tmp_path / "mine" / f"models--{publisher}--x" / "snapshots" / "abc")
+    put_model(pulled := pulling_dir(config) / publisher / "x")
+    put_model(beside := tmp_path / "mine" / publisher / "y")
+    put_model(tmp_path / "mine" / f"models--{publisher}--y" / "snapshots" / "abc")
+    assert scan(config).find(f"{publisher}/x").dir == pulled
+    assert scan(config).find(f"{publisher}/y").dir == beside
+
+
+def test_a_plain_folder_may_be_called_as_a_repository_of_a_hugging_face_cache_is(
+    config: PeerConfig, tmp_path: Path
+):
+    put_model(tmp_path / "mine" / "models--org--copied")
+    put_model(tmp_path / "mine" / "models--of" / "mine")
+    assert ids(config) == ["models--of/mine", "models--org--copied"]
+    assert pulling_dir(config) == tmp_path / "mine"
 
 
 @pytest.mark.parametrize("model_id", ["m-GGUF", "org/m-GGUF"])
@@ -185,6 +222,17 @@ def test_a_folder_of_gguf_is_no_model_and_says_what_to_pull(
     with pytest.raises(ModelNotFound, match="its weights are in GGUF, and") as caught:
         scan(config).find(model_id)
     assert "safetensors" in caught.value.hint
+
+
+@pytest.mark.parametrize("asked", ["mine", "m-Q4_K_M"])
+def test_files_of_gguf_that_lie_by_themselves_are_told_of_and_hide_no_model(
+    config: PeerConfig, tmp_path: Path, asked: str
+):
+    put_model(tmp_path / "mine" / "own")
+    (tmp_path / "mine" / "m-Q4_K_M.gguf").write_bytes(b"")
+    assert ids(config) == ["own"]
+    with pytest.raises(ModelNotFound, match="its weights are in GGUF, and"):
+        scan(config).find(asked)
 
 
 @pytest.mark.parametrize("has_tokenizer", [True, False])
@@ -306,7 +354,7 @@ def test_a_name_from_another_server_is_met_with_the_model_it_means_and_with_what
     with pytest.raises(ModelNotFound) as caught:
         scan(config).find(asked)
     assert caught.value.hint.startswith(hint)
-    assert "aliases in models.toml" in caught.value.hint
+    assert "an alias in models.toml gives a model another name" in caught.value.hint
 
 
 def test_an_unknown_name_of_megabytes_costs_no_more_than_a_short_one(
