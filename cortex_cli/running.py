@@ -10,14 +10,12 @@ if TYPE_CHECKING:
 
 def name_running(locations: Locations) -> str | None:
     """That a peer which runs goes on as it began; None where none runs."""
-    from cortex.peer.serving.announcement import read_announcements
+    from cortex.peer.serving.announcement import find_announcements
     from cortex.peer.serving.state_lock import holder_of
 
-    # A note in a state directory outlives the machine's run, and its number may be another's by
-    # then: there the lock alone says whether a peer runs.
-    folder = locations.announcements_dir
-    notes = () if folder == locations.state_dir else read_announcements(folder)
-    pids = ", ".join(str(note.pid) for note in notes) or holder_of(locations.state_dir)
+    found = dict.fromkeys(str(note.pid) for note in find_announcements(locations))
+    # One that only begins has the lock, and no note yet.
+    pids = ", ".join(found) or holder_of(locations.state_dir)
     if pids is None:
         return None
     return f"restart the peer that runs (process {pids}): until then it stays as it is"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..bridge import Bridge
     from ..config import Invocation
     from ..diagnostics import Diagnostics
+    from ..output import Output
 
 # Where a peer listens that leaves its notes elsewhere, as the whole machine's service does.
 _DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}/v1"
@@ -114,6 +115,7 @@ def bench(
 
     from ..bridge import bridge
     from ..diagnostics import show_logs, standard_error
+    from ..output import standard_output
 
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)
@@ -136,7 +138,9 @@ def bench(
         )
         way = loop.call(find_way(endpoint, plan))
         samples, is_complete = _collect(loop, endpoint, plan, way, diagnostics)
-    _show(endpoint.url, plan, way, samples, is_complete=is_complete, as_json=as_json)
+    output = standard_output()
+    with output.outlived():
+        _show(output, endpoint.url, plan, way, samples, is_complete=is_complete, as_json=as_json)
     if not is_complete:
         raise KeyboardInterrupt
     _require_answers(samples)
@@ -234,14 +238,19 @@ def _require_answers(samples: list[Sample]) -> None:
 
 
 def _show(
-    url: str, plan: Plan, way: Way, samples: list[Sample], *, is_complete: bool, as_json: bool
+    output: Output,
+    url: str,
+    plan: Plan,
+    way: Way,
+    samples: list[Sample],
+    *,
+    is_complete: bool,
+    as_json: bool,
 ) -> None:
     from datetime import UTC, datetime
 
     from .. import bench_report
-    from ..output import standard_output
 
-    output = standard_output()
     if as_json:
         date = datetime.now(UTC).isoformat(timespec="seconds")
         output.json(

@@ -142,7 +142,9 @@ def validate(context: typer.Context, named: File = None, as_json: Json = False) 
     files = [str(one) for one in (settings.file, settings.models_file) if one is not None]
     if as_json:
         told = [{"message": one.message, "hint": one.hint} for one in problems]
-        standard_output().json({"files": files, "problems": told})
+        output = standard_output()
+        with output.outlived():
+            output.json({"files": files, "problems": told})
     else:
         to = standard_error(invocation)
         for problem in problems:

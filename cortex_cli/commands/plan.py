@@ -41,10 +41,8 @@ def plan(
     body = {"model": model, "peer": on, "context": tokens, "slots": slots}
     told = orders_of(invocation_of(context), peer).call("POST", "/models/plan", body)
     output = standard_output()
-    if as_json:
-        output.json(told)
-    else:
-        for line in plan_lines(understood(read_planned, told)):
-            output.line(line)
+    lines = () if as_json else plan_lines(understood(read_planned, told))
+    with output.outlived():
+        output.either(told, lines, as_json=as_json)
     if told["plan"] is None:
         raise typer.Exit(NO_MODEL)

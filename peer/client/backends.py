@@ -100,7 +100,9 @@ async def open_backend(
         except NoPeer as silent:
             if peer is not None:
                 raise
-            on_passed_over(f"{silent.message}; computing here.")
+            on_passed_over(
+                f"{silent.message}; going on without it, with the models of this machine."
+            )
             remote = None
         if remote is not None:
             yield _steadfast(session, config, remote, api_key, on_notice)

@@ -70,14 +70,19 @@ def find_announcements(locations: Locations) -> tuple[Announcement, ...]:
     youngest first. One that was started without a runtime directory, as by cron, left its note in
     the state directory alone.
     """
-    first, *others = locations.note_dirs
-    found = list(read_announcements(first))
-    for folder in others:
-        known = {note.address for note in found}
-        new = [note for note in read_announcements(folder) if note.address not in known]
-        # These outlive the machine's run, and their numbers may be others' by then.
-        found += [note for note in new if str(note.pid) == holder_of(folder)]
-    return tuple(sorted(found, key=_started_s, reverse=True))
+    found: list[Announcement] = []
+    for folder in locations.note_dirs:
+        notes = read_announcements(folder)
+        if notes and folder == locations.state_dir:
+            # These outlive the machine's run, and their numbers may be others' by then: there the
+            # lock alone says which peer runs.
+            holder = holder_of(folder)
+            notes = tuple(note for note in notes if str(note.pid) == holder)
+        found += notes
+    youngest: dict[str, Announcement] = {}
+    for note in sorted(found, key=_started_s, reverse=True):
+        youngest.setdefault(note.address, note)
+    return tuple(youngest.values())
 
 
 def read_announcements(folder: Path) -> tuple[Announcement, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from ..private_file import next_step
 
 _NAME = "peer.lock"
 _MAX_PID_BYTES = 20
+# Whoever looks who holds the lock shares it, far shorter than this.
+_LOOK_S = 0.05
 # A link in its place would have somebody else's file made, or emptied, by whoever starts the peer.
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW
 
@@ -65,18 +68,27 @@ def _open(state_dir: Path) -> int:
 
 
 def _take(descriptor: int, state_dir: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StateInUse(
-            f"a peer runs with the state directory {state_dir} (process"
-            f" {_read_holder(descriptor)})",
-            "look at it with `cortex status`; another one takes --state-dir DIR of its own",
-        ) from None
+    if not _try_to_take(descriptor):
+        time.sleep(_LOOK_S)
+        if not _try_to_take(descriptor):
+            raise StateInUse(
+                f"a peer runs with the state directory {state_dir} (process"
+                f" {_read_holder(descriptor)})",
+                "look at it with `cortex status`; another one takes --state-dir DIR of its own",
+            )
     # Who holds the lock does so without a word as well, and a full disk takes none.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def _try_to_take(descriptor: int) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _read_holder(descriptor: int) -> str:

@@ -25,6 +25,7 @@ from cortex.peer.measure.questions import Way
 from cortex.peer.measure.rounds import Plan, Sample
 from cortex.peer.measure.timeline import Arrival, Timeline
 from cortex.peer.serving.announcement import Announcement, announced
+from cortex.peer.serving.state_lock import only_peer_of
 
 Cortex = Callable[..., Any]
 
@@ -166,7 +167,7 @@ def test_the_peer_of_this_machine_is_measured_with_the_key_that_it_left(
         state, own = tmp_path / "own", ("--state-dir", str(tmp_path / "own"))
         notes = Locations(tmp_path, state).announcements_dir
         try:
-            with announced(notes, note), announced(notes, hung):
+            with only_peer_of(state), announced(notes, note), announced(notes, hung):
                 done = cortex_here("bench", *own, *once)
                 named = cortex_here("bench", *own, *once, "--url", url)
                 unnoted = cortex_here("bench", *once)
@@ -195,9 +196,18 @@ def test_a_bench_that_nobody_answered_has_failed(cortex_here: Cortex) -> None:
         url = f"http://127.0.0.1:{server.server_port}/v1"
         try:
             levels = ("--concurrency", "1,2", "--rounds", "2", "--requests", "3", "--json")
-            done = cortex_here("bench", "--url", url, "--model", "m", *levels)
+            asked = ("bench", "--url", url, "--model", "m", *levels)
+            done = cortex_here(*asked)
+            server.answered = 0
+            reads, writes = os.pipe()
+            os.close(reads)
+            unread = subprocess.run(
+                [*COMMAND, *asked], stdout=writes, stderr=subprocess.PIPE, text=True, timeout=60
+            )
+            os.close(writes)
         finally:
             server.shutdown()
+    assert (unread.returncode, unread.stderr) == (1, done.stderr)
     assert done.code == 1
     assert json.loads(done.stdout)["complete"] is True
     assert done.stderr.splitlines() == [

@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
@@ -183,6 +185,47 @@ def test_what_was_found_is_told_by_the_exit_code_whoever_reads_no_more(
         )
         assert (done.returncode, done.stderr) == (1, b""), arguments
     os.close(writes)
+
+
+def test_that_nothing_is_placed_or_a_file_is_wrong_is_told_whoever_reads_no_more(
+    tmp_path: Path,
+) -> None:
+    class Full(BaseHTTPRequestHandler):
+        """A peer that has no place for any model."""
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            body = b'{"model": "m", "plan": null, "others": [], "refusals": []}'
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    wrong = tmp_path / "cortex.toml"
+    wrong.write_text("[peer]\nlisen = 3\n")
+    reads, writes = os.pipe()
+    os.close(reads)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Full) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        try:
+            for code, *arguments in (
+                (5, "plan", "m", "--peer", address),
+                (5, "plan", "m", "--json", "--peer", address),
+                (2, "config", "validate", "--json", str(wrong)),
+            ):
+                done = subprocess.run(
+                    [*COMMAND, *map(str, arguments)],
+                    stdout=writes,
+                    stderr=subprocess.PIPE,
+                    timeout=TIMEOUT_S,
+                )
+                assert (done.returncode, done.stderr) == (code, b""), arguments
+        finally:
+            server.shutdown()
+            os.close(writes)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,35 @@ async def test_each_peer_is_found_once_though_it_leaves_two_notes(make_config: M
         assert [note.address for note in find_announcements(config.locations)] == [server.address]
 
 
-def leave_note(folder: Path, port: int = 1, pid: int | None = None) -> None:
+async def test_a_note_that_outlived_its_peer_is_passed_over_without_a_word(
+    make_config: MakeConfig,
+):
+    """Without a runtime directory a power cut leaves it, and its number is another's by then."""
+    config = make_config()
+    config = replace(config, locations=replace(config.locations, runtime_dir=None))
+    leave_note(config.locations.state_dir, pid=os.getppid())
+    assert find_announcements(config.locations) == ()
+    told: list[str] = []
+    async with open_backend(config, None, on_notice=print, on_passed_over=told.append) as backend:
+        assert (backend.name, told) == ("private", [])
+    async with in_memory.serving(config) as server:
+        assert [note.address for note in find_announcements(config.locations)] == [server.address]
+
+
+async def test_of_all_notes_of_an_address_the_youngest_is_believed(make_config: MakeConfig):
+    """The key of an older one opens nothing."""
+    config = make_config()
+    locations = config.locations
+    by_cron = replace(config, locations=replace(locations, runtime_dir=None))
+    async with in_memory.serving(by_cron) as server:
+        for folder, pid in ((locations.announcements_dir, os.getppid()), (locations.state_dir, 0)):
+            leave_note(folder, server.port, pid)
+        [note] = find_announcements(locations)
+        assert note.pid == os.getpid() and note.key is not None
+
+
+def leave_note(folder: Path, port: int = 1, pid: int = 0) -> None:
+    """As a peer killed long ago did, whose number is another process's now: `pid`, or ours."""
     folder.mkdir(parents=True, exist_ok=True)
     note = Announcement("a", pid or os.getpid(), "127.0.0.1", port, 1)
     (folder / "a.json").write_text(json.dumps(asdict(note)))
@@ -130,7 +158,7 @@ async def test_a_peer_that_does_not_answer_is_passed_over_and_that_is_said(
         assert backend.name == "private"
     [line] = told
     assert line.startswith("the peer at 127.0.0.1:1 does not answer (")
-    assert line.endswith("); computing here.")
+    assert line.endswith("); going on without it, with the models of this machine.")
     with pytest.raises(NoPeer, match=r"the peer at 127\.0\.0\.1:1 does not answer"):
         async with open_peer(config, None, on_notice=print):
             pass

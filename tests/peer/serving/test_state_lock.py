@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +54,20 @@ def test_a_peer_that_is_killed_holds_nothing(tmp_path: Path) -> None:
         holder.wait(10)
         with only_peer_of(tmp_path):
             pass
+
+
+def test_who_begins_while_somebody_looks_who_runs_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "peer.lock").open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+
+        def stop_looking(_: float) -> None:
+            looking.close()
+
+        monkeypatch.setattr(time, "sleep", stop_looking)
+        with only_peer_of(tmp_path):
+            assert holder_of(tmp_path) == str(os.getpid())
 
 
 def test_a_directory_that_is_none_is_told(tmp_path: Path) -> None:
