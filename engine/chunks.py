@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 GRID_TOKENS = 512
-# Sparing fewer tokens than these is not worth a copy of the state, nor one more pass for it.
+# Sparing fewer tokens than these is not worth a copy of the state, nor one more pass for it; nor is
+# a rest of fewer a step of its own.
 LEAST_SPARED_TOKENS = 32
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .cache.pages import PageAllocator
+from .chunks import LEAST_SPARED_TOKENS
 from .following import should_follow
 from .sequence import Sequence
 
@@ -145,7 +146,9 @@ class Scheduler:
         reaches.
 
         At least one chunk is taken where a prompt is unfinished, however many decode. Who has no
-        room for its next one is passed over by those whose next is smaller.
+        room for its next one is passed over by those whose next is smaller. What little is left
+        behind a chunk, as the last tokens of a chat are behind its last boundary, goes with it
+        whatever the budget: in a step of its own the first token would wait for two.
         """
         decode = [s for s in self.running if s.is_prefilled and s.undrawn is None]
         decode.sort(key=lambda s: -1 if s.slot is None else s.slot)
@@ -154,7 +157,10 @@ class Scheduler:
         for sequence in self._reading(now_s):
             done = sequence.num_computed
             for end in sequence.cuts[bisect_right(sequence.cuts, done) :]:
-                if chunks and end - done > budget:
+                is_rest = done > sequence.num_computed and (
+                    sequence.cuts[-1] - done < LEAST_SPARED_TOKENS
+                )
+                if chunks and end - done > budget and not is_rest:
                     break
                 chunks.append(Chunk(sequence, end))
                 budget -= end - done

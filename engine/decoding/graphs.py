@@ -19,6 +19,8 @@ _MOST_GRAPHS = 64
 # Of one that went, so many uses come before it is made once more: where more kinds are in use than
 # are held, making them over and over would cost more than they spare.
 _USES_BEFORE_AGAIN = 32
+# And of one for whose trial memory did not reach: to ask for it again costs the device a pause.
+_USES_BEFORE_RETRY = 1024
 
 
 class Replayable(Protocol):
@@ -69,10 +71,10 @@ class Graphs(Generic[Key]):
 
     def is_settled(self, key: Key) -> bool:
         """Whether the next use of it makes none, nor makes anything ready for one: it has one, had
-        one not long ago, or there is no room.
+        one not long ago or was put off, or there is no room.
         """
-        went_lately = self._uses_before.get(key, 0) > 0
-        return went_lately or self.find(key) is not None or not self.has_room
+        is_later = self._uses_before.get(key, 0) > 0
+        return is_later or self.find(key) is not None or not self.has_room
 
     @property
     def has_room(self) -> bool:
@@ -90,6 +92,11 @@ class Graphs(Generic[Key]):
             self._uses_before[went] = _USES_BEFORE_AGAIN
         self._graphs[key] = graph
         _log.info("graph %d is of %s", len(self._graphs), key)
+
+    def put_off(self, key: Key, reason: str) -> None:
+        """Not now: what it is tried with found no memory. The others stay."""
+        _log.warning("no graph yet of %s: %s", key, reason)
+        self._uses_before[key] = _USES_BEFORE_RETRY
 
     def give_up(self, key: Key, reason: str) -> None:
         """From now on there are none."""

@@ -14,6 +14,7 @@ import torch
 
 from ..cache.place import Place
 from ..cache.pools import Pools, States
+from ..failing import shortage_of
 from ..models.base import ServableModel
 from ..poison import raise_poison
 from ..sampler import Chosen, SamplingRow
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 # By how much of the largest number states may differ that should be the same.
 _TOLERANCE = 1e-3
 # A graph is tried with so many, that one may not be taken for the other. Their states lie on the
-# device three times meanwhile, which is in nobody's budget.
+# device three times meanwhile, which is in nobody's budget: where that does not fit it is put off.
 _TRIED_ROWS = 2
 
 Outcome = tuple[list[int], list[States]]
@@ -190,22 +191,25 @@ class DecodeSteps:
         self, key: StepKey, rows: list[StepRow], wishes: list[RowWishes]
     ) -> Replayable | None:
         """The graph, if it does with these rows and padding what the step does. They are as before
-        afterwards, whatever was found.
+        afterwards, whatever was found. Where memory does not reach for that, it is tried later.
         """
         numbers = key.layout.pack(rows, self._pools.page_tokens, wishes[: len(rows)])
         inputs, places = key.layout.views(self._told), [row.place for row in rows]
-        before = self._states(places)
+        before: list[States] = []
 
         def begin_again() -> None:
-            for place, states in zip(places, before, strict=True):
+            # None where there was no memory for them: then nothing was computed either.
+            for place, states in zip(places, before, strict=False):
                 self._pools.copy_states_in(place.slot, states)
                 self._pools.clear_token(place)
             self._staging.send(numbers, self._told)
 
-        begin_again()
-        self._step(key, inputs)
-        expected = self._step.outcome(key, len(rows)), self._states(places)
+        shortage = None
         try:
+            before += self._states(places)
+            begin_again()
+            self._step(key, inputs)
+            expected = self._step.outcome(key, len(rows)), self._states(places)
             graph, reason = self._captured(key, inputs), ""
             begin_again()
             graph.replay()
@@ -213,12 +217,14 @@ class DecodeSteps:
                 graph, reason = None, "launched again, it gives other tokens or states"
         except Exception as error:
             raise_poison(error)
-            graph, reason = None, str(error)
+            graph, reason, shortage = None, str(error), shortage_of(error)
         begin_again()
-        if graph is None:
-            self.graphs.give_up(key, reason)
-        else:
+        if graph is not None:
             self.graphs.keep(key, graph)
+        elif shortage is not None:
+            self.graphs.put_off(key, shortage.message)
+        else:
+            self.graphs.give_up(key, reason)
         return graph
 
     def _captured(self, key: StepKey, inputs: StepInputs) -> Replayable:

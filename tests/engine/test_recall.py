@@ -158,6 +158,32 @@ def test_a_first_token_is_told_before_anything_of_its_prompt_is_copied(
     assert asked.answers[again] == opened(model).answer(counting(1, 90))
 
 
+@pytest.mark.parametrize("is_exact", [True, False])
+@pytest.mark.parametrize("model_name", ["golden_model", "dense_model"])
+def test_of_a_chat_as_large_as_a_step_the_last_chunks_are_copied_behind_the_token(
+    request: pytest.FixtureRequest,
+    model_name: str,
+    is_exact: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its last boundary lies a few tokens before its end."""
+    model: ServableModel = request.getfixturevalue(model_name)
+    order: list[str] = []
+    for name in ("copy_out", "copy_states_out"):
+        noted(monkeypatch, order, name)
+    asked = opened(model, replace(ROOMY, step_tokens=30), is_exact=is_exact)
+    asked.add("a", counting(1, 90, boundaries=(88,), max_tokens=1))
+
+    def tell(events: list[DeviceEvent]) -> None:
+        order.extend("token" for event in events if isinstance(event, NewToken))
+
+    asked.service.step(0.0, tell)
+    order.clear()  # the chunk up to the grid
+    asked.service.step(0.0, tell)
+
+    assert order[0] == "token" and "copy_out" in order
+
+
 @pytest.mark.parametrize("has_memory", [True, False])
 @pytest.mark.parametrize("is_exact", [True, False])
 @pytest.mark.parametrize("model_name", ["golden_model", "dense_model"])
@@ -190,7 +216,9 @@ def test_of_all_chunks_of_one_step_the_same_is_remembered_as_of_each_in_its_own(
             ((n.end, n.is_border, _tensors(n)) for n in nodes), key=lambda n: (n[0], len(n[2]))
         )
 
-    apart = remembered(1)
+    with monkeypatch.context() as each_alone:
+        each_alone.setattr("cortex.engine.scheduler.LEAST_SPARED_TOKENS", 0)
+        apart = remembered(1)
     if not has_memory:
         monkeypatch.setattr(Pools, "copy_states", full)
     together = remembered(512)

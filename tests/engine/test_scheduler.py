@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex.engine.cache.pages import PageAllocator
+from cortex.engine.chunks import LEAST_SPARED_TOKENS
 from cortex.engine.messages import Wanted
 from cortex.engine.models.base import ModelShape
 from cortex.engine.models.memory import AttentionShape, MemoryShape
@@ -101,6 +102,18 @@ def test_what_is_left_of_a_step_goes_to_whose_next_chunk_fits() -> None:
     assert computed(line.plan(0.0)) == {"a": 50, "c": 20}
 
 
+def test_a_small_rest_goes_with_the_chunk_before_it_and_is_nobody_elses_room() -> None:
+    line = reading(cold("a", 50 + LEAST_SPARED_TOKENS - 1), cold("b", 20, number=1))
+
+    assert [computed(line.plan(0.0)) for _ in range(2)] == [{"a": 81}, {"b": 20}]
+
+
+def test_a_larger_rest_has_a_step_of_its_own() -> None:
+    line = reading(cold("a", 50 + LEAST_SPARED_TOKENS))
+
+    assert [computed(line.plan(0.0)) for _ in range(2)] == [{"a": 50}, {"a": 32}]
+
+
 def test_a_less_pressing_prompt_has_no_turn_before_a_long_one() -> None:
     line = reading(cold("long", 200), cold("short", 30, priority=5, number=1))
 
@@ -141,7 +154,7 @@ def test_the_first_in_order_is_read_from_every_other_step_whoever_comes(lengths:
             pass
         first = line.in_order(line.running, 0.0)[0]
         before, counts = first.num_computed, computed(line.plan(0.0))
-        assert sum(counts.values()) <= 50
+        assert sum(counts.values()) < 50 + LEAST_SPARED_TOKENS
         if first.num_computed == before:
             assert passed_over is not first
             passed_over = first

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cortex.engine.attention.tables import StepSlots
-from cortex.engine.cache.pools import Pools
+from cortex.engine.cache.pools import Pools, States
 from cortex.engine.decoding.graphs import Capture, Replayable
 from cortex.engine.decoding.inputs import Staging, StepInputs
 from cortex.engine.decoding.keys import StepKey
@@ -228,6 +228,40 @@ def test_graphs_that_fail_are_told_of_once_and_change_nothing(
     assert answered.answers == expected
     assert [told in record.getMessage() for record in caplog.records] == [True]
     assert broken.num_captured == 1
+
+
+@pytest.mark.parametrize("number_of_copy", [0, 1, 3, 5])
+def test_a_graph_for_whose_trial_memory_does_not_reach_is_made_later(
+    model: ServableModel,
+    draw_tokens: DrawTokens,
+    capture: Capture,
+    expected: dict[str, list[int]],
+    number_of_copy: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Memory ends at that state of two rows as before, as after the step, as after the graph."""
+    copy, num_copied = Pools.copy_states, 0
+
+    def copied(self: Pools, slot: int) -> States:
+        nonlocal num_copied
+        num_copied += 1
+        if num_copied == number_of_copy + 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 144.00 MiB. Then")
+        return copy(self, slot)
+
+    monkeypatch.setattr(Pools, "copy_states", copied)
+    monkeypatch.setattr("cortex.engine.decoding.graphs._USES_BEFORE_RETRY", 2)
+
+    with caplog.at_level(logging.WARNING):
+        told = run(opened(model, draw_tokens, capture))
+
+    assert told.answers == expected
+    assert told.service.counts.num_preemptions == 0
+    assert told.service.counts.num_replayed >= 6
+    [record] = caplog.records
+    assert "no graph yet" in record.getMessage()
+    assert "memory does not reach" in record.getMessage()
 
 
 def test_what_the_host_still_decides_is_found_by_the_trial(
