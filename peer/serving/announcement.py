@@ -21,7 +21,7 @@ from ..errors import CannotAnnounce
 from ..locations import Locations
 from ..onlooker.reading import Told, read
 from ..private_file import next_step, write_private
-from .state_lock import holder_of
+from .state_lock import UNKNOWN, holder_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ def find_announcements(locations: Locations) -> tuple[Announcement, ...]:
         notes = read_announcements(folder)
         if notes and folder == locations.state_dir:
             # These outlive the machine's run, and their numbers may be others' by then: there the
-            # lock alone says which peer runs.
+            # lock alone says which peer runs; one that started on a full disk left no number in it.
             holder = holder_of(folder)
-            notes = tuple(note for note in notes if str(note.pid) == holder)
+            notes = tuple(note for note in notes if holder in (str(note.pid), UNKNOWN))
         found += notes
     youngest: dict[str, Announcement] = {}
     for note in sorted(found, key=_started_s, reverse=True):

@@ -17,6 +17,8 @@ from ..errors import CannotKeepIdentity, StateInUse
 from ..private_file import next_step
 
 _NAME = "peer.lock"
+# In place of the number of whoever holds it, where that could not be written.
+UNKNOWN = "unknown"
 _MAX_PID_BYTES = 20
 # Whoever looks who holds the lock shares it, far shorter than this.
 _LOOK_S = 0.05
@@ -93,4 +95,4 @@ def _try_to_take(descriptor: int) -> bool:
 
 def _read_holder(descriptor: int) -> str:
     pid = os.pread(descriptor, _MAX_PID_BYTES, 0).decode("ascii", "replace").strip()
-    return pid or "unknown"
+    return pid or UNKNOWN
