@@ -221,6 +221,9 @@ def _check_other(manager: Manager, what: What, planned: Service) -> None:
 
 
 def _put(manager: Manager, planned: Service, text: str) -> None:
+    import errno
+    import os
+
     from ..errors import ServiceProblem
     from ..service.accounts import find_user
     from ..service.folders import make_folder
@@ -231,6 +234,8 @@ def _put(manager: Manager, planned: Service, text: str) -> None:
     user = None if planned.run_as is None else find_user(planned.run_as)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(file.parent, os.W_OK):  # nor can we act as the user, to make folders
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file)
         for folder in planned.writes:
             # What lies in the folder that systemd gives the service, that makes as its own.
             if planned.is_system and is_given_by_systemd(folder):

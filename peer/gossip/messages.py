@@ -27,9 +27,10 @@ KEYS = {
     "flags": 11,
     "versions": 12,
     "model": 13,
-    "verdict": 14,
-    "wait_ms": 15,
-    "reason": 16,
+    # 14 stays unused: a peer of before is to read the answers and refusals of this one.
+    "verdict": 15,
+    "wait_ms": 16,
+    "reason": 17,
 }
 TYPE_KEY = 0
 

@@ -167,6 +167,26 @@ def test_where_its_user_can_make_no_folder_the_service_is_refused_with_what_make
     assert not units_dir.exists() or not list(units_dir.iterdir())
 
 
+def test_who_may_write_no_unit_is_sent_to_sudo_before_a_folder_is_made(
+    run: Run, systemd: Path, units_dir: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_folder.chmod(0o777)
+    units_dir.mkdir(parents=True)
+    may = os.access
+
+    def access(path: str | Path, mode: int) -> bool:
+        """As for whoever is not root, who may run the tests."""
+        return Path(path) != units_dir and may(path, mode)
+
+    monkeypatch.setattr(os, "access", access)
+    state = open_folder / "state"
+    code, _, err = run("install", *AS_ME, "--gpu", "cpu", "--state-dir", str(state))
+    assert code == 1
+    assert f"cannot write {units_dir / 'cortex.service'}: Permission denied" in err
+    assert "for the whole machine's: sudo " in err
+    assert not state.exists() and "mkdir" not in systemd.read_text()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root acts as somebody else")
 def test_nothing_is_made_through_a_link_to_where_the_user_may_not_write(open_folder: Path) -> None:
     mine, nobody = open_folder / "mine", pwd.getpwuid(65534)

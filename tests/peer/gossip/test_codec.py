@@ -193,6 +193,14 @@ def test_a_message_has_the_keys_that_the_protocol_gives_it() -> None:
     }
 
 
+def test_answers_and_refusals_keep_the_keys_by_which_peers_of_before_read_them() -> None:
+    common = {"node": NODE, "gen": GEN, "seq": 7}
+    answer = plain(LoadAnswer(**common, load=load(1), verdict="queue", wait_ms=40))
+    assert (answer[15], answer[16]) == ("queue", 40)
+    refused = plain(Refuse(**common, reason="wrong protocol"))
+    assert refused == {0: 9, 1: NODE, 2: GEN, 3: 7, 17: "wrong protocol"}
+
+
 def test_every_field_of_a_message_has_a_key_of_its_own() -> None:
     names = {name for cls in TYPES.values() for name in cls.__struct_fields__}
     assert names == set(KEYS)

@@ -134,6 +134,33 @@ async def test_silent_asker_is_given_up_with_its_requests(
         assert not list(host.node.live)
 
 
+async def test_a_request_whose_id_is_taken_is_passed_over_until_that_one_has_ended(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children(fake=FakeConfig(token_interval_ms=5))
+    ask = pack(Ask("a", hops.model, hops.request(max_tokens=10_000)))
+    async with (
+        hops.fleet(tick_s=1.0) as fleet,
+        hops.host(fleet, make_config(), children.spawn, tick_s=1.0) as host,
+        hops.guest(fleet) as socket,
+    ):
+
+        async def count(request_id: str) -> None:
+            await socket.send_bytes(pack(CountAsk(request_id, hops.model, hops.request())))
+            while not isinstance(heard := await hops.heard(socket), Counted):
+                assert not isinstance(heard, Failed)
+            assert heard.request_id == request_id
+
+        await socket.send_bytes(ask)
+        await hops.until(lambda: len(host.node.live) == 1)
+        await socket.send_bytes(ask)
+        await count("b")  # so the host has heard the second
+        assert len(host.node.live) == 1
+        await socket.send_bytes(pack(Cancel("a")))
+        await hops.until(lambda: not host.node.live)
+        await count("a")
+
+
 @pytest.mark.parametrize(
     "garbage",
     [b"", b"\xc1", b"\x81" * 100_000, pack(Beat())[:-1], msgspec.msgpack.encode({"type": "Ask"})],
