@@ -14,6 +14,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 # "length": as many tokens as were asked for. "context": as many as the model has room for.
 FinishReason = Literal["stop", "length", "context", "cancelled"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+WITHOUT_REASONING: tuple[Effort, ...] = ("none", "minimal")
 # A model says one of the first three: that it chats, or what it does that does not. "completion"
 # is plain text alone, "embedding" vectors alone.
 Capability = Literal["text", "completion", "embedding", "vision"]

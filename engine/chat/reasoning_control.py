@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import InvalidRequest
 from ..template import ChatTemplate
-from ..types import Effort, ReasoningWish
+from ..types import WITHOUT_REASONING, Effort, ReasoningWish
 
 Switch = Literal["enable_thinking", "thinking"]
 _SWITCHES: tuple[Switch, ...] = get_args(Switch)
@@ -23,7 +23,6 @@ _BUDGET = "thinking_budget"
 _EFFORTS: tuple[Effort, ...] = get_args(Effort)
 # What a template knows that takes any word for an effort: the three that all models learn.
 _COMMON_EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
-_WITHOUT_REASONING: tuple[Effort, ...] = ("none", "minimal")
 _NO_EFFORT = "unheard-of"
 
 
@@ -37,7 +36,7 @@ class ReasoningControls:
 
     def options(self, wish: ReasoningWish) -> dict[str, Any]:
         """What the template is given; nothing where nothing was wished, or can be told."""
-        if wish.thinks is False or (not wish.thinks and wish.effort in _WITHOUT_REASONING):
+        if wish.thinks is False or (not wish.thinks and wish.effort in WITHOUT_REASONING):
             return self._off()
         if wish.thinks is None and wish.effort is None and wish.budget_tokens is None:
             return {}
@@ -56,7 +55,7 @@ class ReasoningControls:
             return wished
         if wished in ("xhigh", "max") and "high" in self.efforts:
             return "high"
-        reasoning: list[Effort] = [e for e in self.efforts if e not in _WITHOUT_REASONING]
+        reasoning: list[Effort] = [e for e in self.efforts if e not in WITHOUT_REASONING]
         if self.switch is not None or not reasoning:
             return None
         least = _EFFORTS.index(wished)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import msgspec
-
-from .sampling import DecoderFields, unsupported
+from .sampling import DecoderFields, read_penalty, unsupported
 
 _LARK = "grammar, written in Lark"
 # Names of structured outputs, with ours: refused where they ask anything.
@@ -31,11 +29,11 @@ _FIELDS: dict[str, tuple[Any, str]] = {
 }
 
 # Fields that are here under another name: ours, and the value that asks nothing. Some clients send
-# every name that they know, all with one value.
+# every name that they know, all with one value. What a penalty asks that does nothing is obeyed.
 _TWINS: dict[str, tuple[str, Any]] = {
     "n_predict": ("max_tokens", -1),
     "num_predict": ("max_tokens", -1),
-    "repeat_penalty": ("repetition_penalty", 1),
+    "repeat_penalty": ("repetition_penalty", None),
 }
 
 # What Ollama's own API takes within `options`. What changes no answer, as `num_ctx`, is overlooked.
@@ -62,10 +60,9 @@ def refuse_wishes_of_others(body: DecoderFields) -> None:
             unsupported(name, "is not obeyed here", instead)
     for name, (ours, asks_nothing) in _TWINS.items():
         _refuse_twin(body, name, getattr(body, name), ours, asks_nothing)
-    if isinstance(body.options, dict):
-        options = cast(dict[str, Any], body.options)
-        for name, (ours, asks_nothing) in _OPTIONS.items():
-            _refuse_twin(body, f"options.{name}", options.get(name), ours, asks_nothing)
+    for name, (ours, asks_nothing) in _OPTIONS.items():
+        value = body.ollama_options.get(name)
+        _refuse_twin(body, f"options.{name}", value, ours, asks_nothing)
     refuse_truncation(body.truncate_prompt_tokens)
     if body.include_stop_str_in_output and body.stop_token_ids:
         unsupported(
@@ -89,6 +86,24 @@ def refuse_truncation(most_tokens: Any) -> None:
         )
 
 
-def _refuse_twin(body: msgspec.Struct, path: str, value: Any, ours: str, asks_nothing: Any) -> None:
-    if value not in (None, asks_nothing, getattr(body, ours)):
+def _refuse_twin(body: DecoderFields, path: str, value: Any, ours: str, asks_nothing: Any) -> None:
+    if ours == "max_tokens" and getattr(body, "max_completion_tokens", None) is not None:
+        ours = "max_completion_tokens"  # It goes before the other one.
+    if _alike(ours, value) not in (None, asks_nothing, _asked(body, ours)):
         unsupported(path, "is another server's name", f"send {ours}")
+
+
+def _asked(body: DecoderFields, ours: str) -> Any:
+    if ours in ("presence_penalty", "frequency_penalty", "repetition_penalty"):
+        return read_penalty(body, ours)
+    return _alike(ours, getattr(body, ours))
+
+
+def _alike(ours: str, value: Any) -> Any:
+    """One spelling for the values that ask the same; None where nothing is asked."""
+    if ours == "stop":
+        stops = cast(list[Any], value) if isinstance(value, list) else [value]
+        return [stop for stop in stops if stop] or None
+    if ours == "top_k" and isinstance(value, int | float):
+        return max(value, 0)
+    return value

@@ -6,7 +6,7 @@ How the prompt is given is not known here.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NoReturn, get_args
+from typing import Annotated, Any, Literal, NoReturn, cast, get_args
 
 import msgspec
 from msgspec import Meta, Raw, field
@@ -54,6 +54,14 @@ Seed = Annotated[
     | Annotated[float, Meta(ge=-_MAX_SEED - 1, le=_MAX_SEED)],
     Meta(description="-1: another one each time."),
 ]
+
+PenaltyName = Literal["presence_penalty", "frequency_penalty", "repetition_penalty"]
+# What each is called elsewhere, and the value with which it does nothing.
+_PENALTIES: dict[PenaltyName, tuple[str, float]] = {
+    "presence_penalty": ("presence_penalty", 0),
+    "frequency_penalty": ("frequency_penalty", 0),
+    "repetition_penalty": ("repeat_penalty", 1),
+}
 
 _EFFORTS: tuple[Effort, ...] = get_args(Effort)
 EffortName = Annotated[
@@ -140,6 +148,11 @@ class DecoderFields(msgspec.Struct, kw_only=True):
             return False
         return bool(read_raw(self.stream_options, StreamOptions, "stream_options").include_usage)
 
+    @property
+    def ollama_options(self) -> dict[str, Any]:
+        """What stands within `options`, as it came."""
+        return cast(dict[str, Any], self.options) if isinstance(self.options, dict) else {}
+
 
 def unsupported(name: str, what: str, hint: str = "") -> NoReturn:
     raise UnsupportedParameter(f"{name}: {what}", hint, param=name)
@@ -157,9 +170,9 @@ def read_request(body: DecoderFields, arrival: Arrival, **more: Any) -> ChatRequ
             top_k=read_top_k(body.top_k),
             top_p=body.top_p,
             min_p=body.min_p,
-            presence_penalty=body.presence_penalty,
-            frequency_penalty=body.frequency_penalty,
-            repetition_penalty=body.repetition_penalty,
+            presence_penalty=read_penalty(body, "presence_penalty"),
+            frequency_penalty=read_penalty(body, "frequency_penalty"),
+            repetition_penalty=read_penalty(body, "repetition_penalty"),
         ),
         stop=tuple(stop for stop in stops if stop),
         routing_key=first_key(
@@ -204,6 +217,16 @@ def read_top_k(top_k: float | None) -> int | None:
     """Elsewhere -1 is a common spelling of "off", which here is 0."""
     read = _read_whole("top_k", top_k)
     return None if read is None else max(read, 0)
+
+
+def read_penalty(body: DecoderFields, name: PenaltyName) -> float | None:
+    """None leaves it to the model's own files, which may hold one: where another server's name says
+    that there is to be none, there is none.
+    """
+    theirs, does_nothing = _PENALTIES[name]
+    ours: float | None = getattr(body, name)
+    said = (getattr(body, theirs), body.ollama_options.get(theirs))
+    return does_nothing if ours is None and does_nothing in said else ours
 
 
 def read_seed(seed: float | None, random_seed: int) -> int:

@@ -106,7 +106,7 @@ class ChatBody(DecoderFields, kw_only=True):
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     reasoning_effort: EffortName | None = None
     # The same in the words of other servers.
-    reasoning: ReasoningSwitch | None = None
+    reasoning: ReasoningSwitch | bool | None = None
     thinking: ThinkingSwitch | bool | None = None
     think: Annotated[bool | str, Meta(description="Whether to reason, or an effort.")] | None = None
     enable_thinking: bool | None = None

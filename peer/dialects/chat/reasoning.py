@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from cortex.engine.types import ReasoningWish
+from cortex.engine.types import WITHOUT_REASONING, Effort, ReasoningWish
 
 from ..sampling import read_effort, read_max_tokens
 from .body import ChatBody, ReasoningSwitch, ThinkingSwitch
 
 
 def read_reasoning(asked: ChatBody) -> ReasoningWish:
-    """The first effort and the first budget count; where switches differ, the reasoning is off.
+    """The first effort and the first budget count. Where switches differ, or one stands
+    beside an effort of none, reasoning is off.
 
     Raises InvalidRequest.
     """
-    reasoning = asked.reasoning or ReasoningSwitch()
+    reasoning = asked.reasoning
+    if not isinstance(reasoning, ReasoningSwitch):
+        reasoning = ReasoningSwitch(enabled=reasoning)
     thinking = asked.thinking if isinstance(asked.thinking, ThinkingSwitch) else ThinkingSwitch()
     think = asked.think if isinstance(asked.think, str) else None
     efforts = map(read_effort, (asked.reasoning_effort, reasoning.effort, think))
+    effort: Effort | None = next((effort for effort in efforts if effort is not None), None)
+    switches = _read_switches(asked, reasoning, thinking)
     budgets = (
         read_max_tokens("reasoning.max_tokens", reasoning.max_tokens),
         read_max_tokens("thinking.budget_tokens", thinking.budget_tokens),
         read_max_tokens("thinking_budget", asked.thinking_budget),
     )
     return ReasoningWish(
-        next((effort for effort in efforts if effort is not None), None),
-        _read_switches(asked, reasoning, thinking),
+        effort,
+        all(switches) and effort not in WITHOUT_REASONING if switches else None,
         next((budget for budget in budgets if budget is not None), None),
     )
 
 
 def _read_switches(
     asked: ChatBody, reasoning: ReasoningSwitch, thinking: ThinkingSwitch
-) -> bool | None:
+) -> list[bool]:
     typed = {"enabled": True, "disabled": False}.get(thinking.type or "")
-    switches = (asked.enable_thinking, reasoning.enabled, typed, asked.thinking, asked.think)
-    said = [switch for switch in switches if isinstance(switch, bool)]
-    return all(said) if said else None
+    think = asked.think
+    if isinstance(think, str):
+        # What a text field of a settings page makes of a switch.
+        think = {"true": True, "false": False}.get(think.lower())
+    switches = (asked.enable_thinking, reasoning.enabled, typed, asked.thinking, think)
+    return [switch for switch in switches if isinstance(switch, bool)]

@@ -61,10 +61,14 @@ def parse_completion(body: bytes, arrival: Arrival) -> Asked[CompletionTeller]:
 def _read_max_tokens(asked: CompletionBody) -> int | None:
     if asked.max_tokens is not None:
         return sampling.read_max_tokens("max_tokens", asked.max_tokens)
-    for name in ("n_predict", "num_predict"):
+    for path, value in (
+        ("n_predict", asked.n_predict),
+        ("num_predict", asked.num_predict),
+        ("options.num_predict", asked.ollama_options.get("num_predict")),
+    ):
         # It asks for no limit, where this dialect has one.
-        if getattr(asked, name) is not None:
-            sampling.unsupported(name, "is another server's name", "send max_tokens")
+        if value is not None:
+            sampling.unsupported(path, "is another server's name", "send max_tokens")
     return _DEFAULT_MAX_TOKENS
 
 

@@ -97,6 +97,10 @@ def test_reasoning_effort_is_a_wish_of_its_own():
         ({"reasoning": {"effort": "none"}}, ReasoningWish("none")),
         ({"reasoning": {"enabled": False}}, ReasoningWish(thinks=False)),
         ({"reasoning": {"max_tokens": 70, "exclude": True}}, ReasoningWish(budget_tokens=70)),
+        ({"reasoning": False}, ReasoningWish(thinks=False)),
+        ({"reasoning": True}, ReasoningWish(thinks=True)),
+        ({"think": "True"}, ReasoningWish(thinks=True)),
+        ({"think": "false"}, ReasoningWish(thinks=False)),
         (dict.fromkeys(["think", "enable_thinking", "thinking", "reasoning"]), ReasoningWish()),
     ],
 )
@@ -112,6 +116,21 @@ def test_the_dialects_own_effort_goes_first_and_where_switches_differ_reasoning_
     assert parse(reasoning_effort="auto", think="low").request.reasoning == ReasoningWish("low")
     assert parse(think=True, enable_thinking=False).request.reasoning.thinks is False
     assert parse(think=False, thinking={"type": "enabled"}).request.reasoning.thinks is False
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"think": True, "reasoning_effort": "none"},
+        {"reasoning": {"enabled": True, "effort": "none"}},
+        {"enable_thinking": True, "think": "minimal"},
+        {"thinking": {"type": "enabled", "budget_tokens": 50}, "reasoning_effort": "none"},
+    ],
+)
+def test_an_effort_of_none_goes_before_a_switch(wish: dict[str, Any]):
+    assert parse(**wish).request.reasoning.thinks is False
+    louder = parse(**wish | {"reasoning_effort": "high"}).request.reasoning
+    assert (louder.effort, louder.thinks) == ("high", True)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +179,12 @@ def test_a_word_that_is_no_effort_asks_nothing(word: str):
         ({"repeat_penalty": 1.1, "repetition_penalty": 1.2}, "send repetition_penalty"),
         ({"n_predict": 10}, "send max_tokens"),
         ({"num_predict": 10, "max_tokens": 20}, "send max_tokens"),
+        (
+            {"n_predict": 10, "max_tokens": 10, "max_completion_tokens": 20},
+            "send max_completion_tokens",
+        ),
+        ({"repeat_penalty": 1, "repetition_penalty": 1.3}, "send repetition_penalty"),
+        ({"repeat_penalty": 1.2, "options": {"repeat_penalty": 1}}, "send repetition_penalty"),
         ({"include_stop_str_in_output": True, "stop_token_ids": [5]}, "stop_token_ids"),
     ],
 )
@@ -184,6 +209,11 @@ def test_other_servers_wishes_that_are_not_obeyed_are_refused_with_what_is(
         {"repeat_penalty": 1.0, "n_predict": -1, "num_predict": None},
         {"repeat_penalty": 1.2, "repetition_penalty": 1.2},
         {"n_predict": 10, "num_predict": 10, "max_tokens": 10},
+        {"n_predict": 10, "options": {"num_predict": 10}, "max_completion_tokens": 10},
+        {"options": {"stop": [], "presence_penalty": 0, "frequency_penalty": 0}},
+        {"options": {"stop": ["a"]}, "stop": "a"},
+        {"options": {"stop": "a"}, "stop": ["a"]},
+        {"options": {"top_k": 0}, "top_k": -1},
         {"options": {"num_ctx": 4096, "seed": -1, "num_predict": -1, "temperature": None}},
         {"options": {"temperature": 0.5}, "temperature": 0.5},
         {"options": "fast"},
@@ -196,11 +226,25 @@ def test_other_servers_wishes_that_ask_nothing_are_taken(wish: dict[str, Any]):
     assert request.includes_stop is bool(wish.get("include_stop_str_in_output"))
 
 
+def test_a_penalty_that_does_nothing_in_another_servers_name_is_not_left_to_the_model():
+    assert parse().request.sampling.repetition_penalty is None
+    assert parse(repeat_penalty=1).request.sampling.repetition_penalty == 1
+    wishes = parse(
+        options={"repeat_penalty": 1.0, "presence_penalty": 0, "frequency_penalty": 0}
+    ).request.sampling
+    assert (wishes.repetition_penalty, wishes.presence_penalty, wishes.frequency_penalty) == (
+        1,
+        0,
+        0,
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "value", "ours"),
     [
         ("temperature", 0, "temperature"), ("top_p", 0.5, "top_p"), ("top_k", 1, "top_k"),
         ("min_p", 0.1, "min_p"), ("seed", 4, "seed"), ("stop", ["a"], "stop"),
+        ("stop", {"a": 1}, "stop"), ("top_k", "many", "top_k"),
         ("presence_penalty", 1, "presence_penalty"), ("num_predict", 10, "max_tokens"),
         ("frequency_penalty", 1, "frequency_penalty"),
         ("repeat_penalty", 1.1, "repetition_penalty"),

@@ -85,6 +85,7 @@ def test_minus_one_is_as_many_tokens_as_the_context_leaves():
         # No limit: left out it would be sixteen tokens.
         ({"n_predict": -1}, "n_predict"),
         ({"num_predict": -1}, "num_predict"),
+        ({"options": {"num_predict": -1}}, "options.num_predict"),
         ({"repeat_penalty": 1.1, "max_tokens": 3}, "repeat_penalty"),
         ({"use_beam_search": True}, "use_beam_search"),
         ({"truncate_prompt_tokens": 9}, "truncate_prompt_tokens"),
