@@ -194,10 +194,10 @@ def test_a_message_has_the_keys_that_the_protocol_gives_it() -> None:
 
 
 def test_answers_and_refusals_keep_the_keys_by_which_peers_of_before_read_them() -> None:
-    common = {"node": NODE, "gen": GEN, "seq": 7}
-    answer = plain(LoadAnswer(**common, load=load(1), verdict="queue", wait_ms=40))
-    assert (answer[15], answer[16]) == ("queue", 40)
-    refused = plain(Refuse(**common, reason="wrong protocol"))
+    answer = LoadAnswer(node=NODE, gen=GEN, seq=7, load=load(1), verdict="queue", wait_ms=40)
+    sent = plain(answer)
+    assert (sent[15], sent[16]) == ("queue", 40)
+    refused = plain(Refuse(node=NODE, gen=GEN, seq=7, reason="wrong protocol"))
     assert refused == {0: 9, 1: NODE, 2: GEN, 3: 7, 17: "wrong protocol"}
 
 

@@ -103,6 +103,9 @@ async def test_a_peer_that_was_started_without_a_runtime_directory_is_found(
     async with in_memory.serving(replace(config, locations=by_cron)) as server:
         [note] = find_announcements(config.locations)
         assert note.address == server.address
+        (config.locations.state_dir / "peer.lock").write_text("")  # as a full disk leaves it
+        assert find_announcements(config.locations) == (note,)
+        (config.locations.state_dir / "peer.lock").write_text(f"{note.pid}\n")
         leave_note(config.locations.state_dir, pid=os.getppid())  # of a run before this one
         assert find_announcements(config.locations) == (note,)
 
