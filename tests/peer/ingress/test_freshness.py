@@ -28,7 +28,7 @@ class Asker:
         self.weights = fleet_values.weights
 
     async def num_live(self) -> int:
-        answers = await self.freshness.ask(self.weights, 1, [self.other])
+        answers = await self.freshness.ask(self.weights, [self.other])
         return answers[self.other.node].num_live
 
 
@@ -61,7 +61,7 @@ async def test_who_was_sent_as_much_as_it_had_room_for_takes_no_more_until_it_sa
     asker.membership.change(1, load=load)
     told: list[Verdict] = []
     for _ in range(3):
-        answers = await asker.freshness.ask(asker.weights, 1, [asker.other])
+        answers = await asker.freshness.ask(asker.weights, [asker.other])
         told.append(answers[asker.other.node].verdict)
         asker.now_s += 0.01
         asker.freshness.sent(asker.other.node)
