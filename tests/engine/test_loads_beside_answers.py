@@ -272,7 +272,7 @@ def test_a_model_that_gets_no_memory_or_cannot_be_measured_is_given_back(
     monkeypatch.setattr(f"cortex.engine.{place}", refuse)
     device.do(Load("1", "a", str(golden / "qwen3")))
     assert isinstance(failed := device.hear(), JobFailed)
-    assert failed.error.code == "internal_error"
+    assert failed.error.code == "insufficient_vram"
     monkeypatch.undo()
     device.do(Load("2", "a", str(golden / "qwen3")))
     assert device.loaded().job_id == "2"

@@ -437,7 +437,7 @@ def test_a_folder_that_takes_long_keeps_nobody_from_another_and_is_read_once(
     begun, over = threading.Event(), threading.Event()
     read: list[Path] = []
 
-    def load(folder: Path) -> TextModel:
+    def load(folder: Path, clock: object) -> TextModel:
         read.append(folder)
         if folder.name == "slow":
             begun.set()

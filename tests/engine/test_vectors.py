@@ -96,9 +96,9 @@ def test_a_vector_that_gives_way_in_the_middle_of_its_prompt_stays_the_same(
 ) -> None:
     capacity = replace(ROOMY, num_pages=10, grid_tokens=2, step_tokens=2)
     pooling = Pooling("last" if mode == "last" else "mean", True, HIDDEN)
-    prompt = vector_of(list(range(1, 111)), pooling)
+    prompt = vector_of(list(range(1, 126)), pooling)
     asked = opened(golden_model, capacity, store_bytes)
-    asked.add("hog", prompt_of(range(1, 111), max_tokens=1))
+    asked.add("hog", prompt_of(range(1, 126), max_tokens=1))
     asked.add("answer", prompt_of([1], max_tokens=140))
     for _ in range(2):
         asked.step()
