@@ -15,6 +15,7 @@ from ..node import Node
 from ..observing.live import LiveRequest
 from ..placement.plan import LoadWish, Plan, Planned
 from ..pulling.pull import check_pull, pull
+from ..pulling.room import Room
 from .anywhere import Anywhere
 from .facts import Describe, ReadLog, WatchHappenings
 from .plans import plan_report
@@ -52,6 +53,7 @@ class OrderDesk:
         self._steering = steering
         self._jobs = jobs
         self._teller = teller
+        self._pull_room = Room()
 
     def has_job(self, job_id: str) -> bool:
         return self._jobs.has(job_id)
@@ -183,7 +185,7 @@ class OrderDesk:
         await self._steering.unload(order.model_id, is_forced=order.is_forced)
 
     async def _pull(self, order: PullOrder, tell: Callable[[Progress], None]) -> None:
-        await pull(self._node.config, order.repository, order.revision, tell)
+        await pull(self._node.config, order.repository, order.revision, tell, self._pull_room)
         await self._node.take_stock()
 
     async def _drain(self, tell: Callable[[Progress], None]) -> None:

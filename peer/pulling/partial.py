@@ -15,9 +15,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import CannotStore
+from ..private_file import DISK_FULL
 from .listing import HubFile
 
 _READ_BYTES = 4 * 1024 * 1024
+_GOES_ON = "what has come is kept, and the next pull goes on from there"
+MAKE_ROOM = (
+    f"make room there: {_GOES_ON}; a hidden folder .pulling-ORG--NAME of what nobody wants can be"
+    " deleted"
+)
 
 
 class Partial:
@@ -173,7 +179,7 @@ def _stored(path: Path) -> Generator[None]:
     except OSError as error:
         raise CannotStore(
             f"cannot write {error.filename or path}: {error.strerror or error}",
-            "what has come is kept, and the next pull goes on from there",
+            MAKE_ROOM if error.errno in DISK_FULL else _GOES_ON,
         ) from None
 
 

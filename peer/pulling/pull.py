@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
@@ -24,8 +23,9 @@ from ..models.look import Look
 from ..units import memory
 from .hub import Hub, HubAway, Tries, open_hub
 from .listing import HubFile, Listing, check_names, shards
-from .partial import CutFile, Partial, matches, partial_of
+from .partial import MAKE_ROOM, CutFile, Partial, matches, partial_of
 from .reading import why_unreadable
+from .room import Claim, Room
 
 DEFAULT_REVISION = "main"
 # A hub that says nothing at all is told of soon; amid gigabytes it is worth two minutes.
@@ -45,22 +45,18 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-def _free_bytes(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
-
-
 async def pull(
     config: PeerConfig,
     repository: str,
     revision: str | None,
     tell: Tell,
+    room: Room,
     *,
     sleep: Sleep = asyncio.sleep,
-    free_bytes: Callable[[Path], int] = _free_bytes,
     check: Check = why_unreadable,
 ) -> None:
     """Return when it lies among the models, checked. Where no revision is named, what the Hugging
-    Face cache holds is not fetched again.
+    Face cache holds is not fetched again. The `room` is that of all pulls of this peer.
 
     Raises what the hub refuses with, HubFailed, CannotStore, ModelInvalid for one that this peer
     cannot serve, EngineFailed where that is not found out, and InvalidRequest where other files lie
@@ -76,9 +72,10 @@ async def pull(
             return
     tell(Progress("asking the hub"))
     async with open_hub(config.hub) as hub:
-        await _Pull(hub, config, repository, tell, sleep, free_bytes, check).run(
-            revision or DEFAULT_REVISION
-        )
+        with room.claimed() as claim:
+            await _Pull(hub, config, repository, tell, sleep, room, claim, check).run(
+                revision or DEFAULT_REVISION
+            )
 
 
 def _cached_bytes(config: PeerConfig, repository: str) -> int:
@@ -104,7 +101,8 @@ class _Pull:
         repository: str,
         tell: Tell,
         sleep: Sleep,
-        free_bytes: Callable[[Path], int],
+        room: Room,
+        claim: Claim,
         check: Check,
     ) -> None:
         self._hub = hub
@@ -112,7 +110,8 @@ class _Pull:
         self._repository = repository
         self._tell = tell
         self._sleep = sleep
-        self._free_bytes = free_bytes
+        self._room = room
+        self._claim = claim
         self._check = check
         self._root = pulling_dir(config)
 
@@ -223,13 +222,16 @@ class _Pull:
                 done += file.size_bytes
             else:
                 coming.append(file)
-        self._check_room(partial, coming)
+        needed = self._check_room(partial, coming)
         come = {file: partial.num_bytes(file) for file in coming}
+        come_before = sum(come.values())
+        self._claim.lacking_bytes = needed
         turns = asyncio.Semaphore(_FILES_AT_ONCE)
 
         async def fetch(file: HubFile) -> None:
             def tell(num_bytes: int) -> None:
                 come[file] = num_bytes
+                self._claim.lacking_bytes = needed + come_before - sum(come.values())
                 self._tell_of("pulling", done + sum(come.values()), wanted)
 
             async with turns:
@@ -242,16 +244,19 @@ class _Pull:
         except ExceptionGroup as failed:  # the others have ended too, and let go of their files
             raise failed.exceptions[0] from None
 
-    def _check_room(self, partial: Partial, coming: Iterable[HubFile]) -> None:
+    def _check_room(self, partial: Partial, coming: Iterable[HubFile]) -> int:
+        """The bytes that are still to come. Raises CannotStore."""
         needed = sum(file.size_bytes - partial.num_bytes(file) for file in coming)
-        free = self._free_bytes(self._root)
-        if needed and needed + _SPARE_BYTES > free:
+        free = self._room.free_bytes(self._root)
+        promised = self._room.promised_bytes(self._claim)
+        if needed and needed + promised + _SPARE_BYTES > free:
+            others = f", {memory(promised)} of which other pulls still need" if promised else ""
             raise CannotStore(
                 f"'{self._repository}' needs {memory(needed)} more, and {memory(free)} are free"
-                f" in {self._root}",
-                "make room there, where what has come is kept, or start the peer with --models DIR"
-                " on a larger disk",
+                f" in {self._root}{others}",
+                f"{MAKE_ROOM}; or start the peer with --models DIR on a larger disk",
             )
+        return needed
 
     async def _fetch(
         self, partial: Partial, commit: str, file: HubFile, told: Callable[[int], None]

@@ -15,6 +15,8 @@ from aiohttp import web
 
 COMMIT = "c0ffee" + 34 * "0"
 WEIGHTS = "model.safetensors"
+# Of the files that its tests put there, those that cortex does not read.
+SHUNNED = ("pytorch_model.bin", "modeling.py", "README.md")
 
 
 @dataclass(slots=True)

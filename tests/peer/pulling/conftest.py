@@ -17,6 +17,7 @@ from cortex.peer.jobs import Progress
 from cortex.peer.models.catalogue import embedded_dir
 from cortex.peer.models.folder import Unserved
 from cortex.peer.pulling.pull import Check, pull
+from cortex.peer.pulling.room import Room
 from tests.peer.fake_hub import WEIGHTS, FakeHub, serving_hub
 
 
@@ -59,6 +60,10 @@ class Pulling:
     rests_s: list[float] = field(default_factory=list[float])
     free_bytes: int = 1 << 40
     check: Check = nothing_against
+    room: Room = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.room = Room(lambda _: self.free_bytes)
 
     @property
     def root(self) -> Path:
@@ -81,8 +86,8 @@ class Pulling:
             repository,
             revision,
             self.told.append,
+            self.room,
             sleep=rest,
-            free_bytes=lambda _: self.free_bytes,
             check=self.check,
         )
 

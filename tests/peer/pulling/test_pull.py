@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import resource
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -31,9 +29,8 @@ from cortex.peer.models.catalogue import scan
 from cortex.peer.models.folder import Unserved
 from cortex.peer.pulling import hub
 from cortex.peer.pulling.partial import CutFile
+from tests.peer.fake_hub import SHUNNED, WEIGHTS
 
-WEIGHTS = "model.safetensors"
-SHUNNED = ("pytorch_model.bin", "modeling.py", "README.md")
 Pull = Any
 
 
@@ -459,40 +456,6 @@ async def test_the_token_goes_to_the_hub_and_not_where_it_leads(
         assert set(pulling.hub.tokens) == {"Bearer hf_secret"}
         assert other.tokens == [""], "one question, and no token"
     assert pulling.goal.is_dir()
-
-
-async def test_a_disk_without_room_is_told_before_the_weights_come(pulling: Pull) -> None:
-    pulling.free_bytes = (
-        64 * 1024 * 1024
-        + 10_239
-        + sum(len(data) for name, data in pulling.hub.files.items() if name not in SHUNNED)
-        - len(pulling.hub.files[WEIGHTS])
-    )
-    pulling.hub.files[WEIGHTS] = bytes(1_000_000)
-    error = await refused(pulling, CannotStore, r"needs .* more, and .* are free in")
-    assert "--models DIR" in error.hint
-    assert WEIGHTS not in [name for name, _ in pulling.hub.asked]
-
-
-async def test_a_disk_that_fills_up_keeps_what_has_come(pulling: Pull) -> None:
-    pulling.hub.files[WEIGHTS] = bytes(3_000_000)
-    with files_of_at_most(2_000_000):
-        await refused(pulling, CannotStore, "cannot write")
-    kept = partial_weights(pulling).stat().st_size
-    assert 0 < kept <= 2_000_000
-    await pulling()
-    assert (WEIGHTS, f"bytes={kept}-") in pulling.hub.asked
-
-
-@contextmanager
-def files_of_at_most(num_bytes: int) -> Generator[None]:
-    """The kernel refuses to write more, as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_two_pulls_into_one_folder_do_not_mix(pulling: Pull) -> None:
