@@ -18,7 +18,7 @@ help:
 	@echo "make first-run   the first steps of a person, typed into real terminals (needs tmux)"
 	@echo "make test        run the tests, all but the slow ones"
 	@echo "make test-agents let Claude Code, Codex and opencode edit a file (installs them first)"
-	@echo "make check       format, lint, types, import laws, generated files"
+	@echo "make check       format, lint, types, import laws, house rules, generated files"
 	@echo "make generated   write completions/, docs/commands.md and the tables of other pages again"
 	@echo "make verify      compare the engine's numbers with the golden folders"
 	@echo "make eval-nano   measure cortex-nano on 944 questions about drawn pictures, and its speed"
@@ -66,6 +66,7 @@ check: $(INSTALLED)
 	@echo "lint" && $(BIN)/ruff check -q .
 	@echo "types" && $(BIN)/pyright --warnings
 	@echo "imports" && $(BIN)/lint-imports
+	@echo "house rules" && $(BIN)/pytest -q tests/test_house.py
 	@echo "generated files" && $(BIN)/python -m contrib.pages . --check
 
 generated: $(INSTALLED)

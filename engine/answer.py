@@ -5,7 +5,8 @@ What the real and the fake engine share, so that they cannot differ in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from .parsers.calls import CallIds
 from .parsers.reply import MARKS, ReplyParser
@@ -90,13 +91,13 @@ class AnswerText:
         """Those of the token that ended the answer, in whose text it has no part."""
         return (self._spelt(token_id, scores, is_skipped=True),) if self._tells_end else ()
 
-    def spell_prompt(self, scores: Sequence[TokenScores]) -> tuple[TokenLogprob, ...]:
-        """Those of an echoed prompt: `scores` are of all its tokens but the first."""
-        all_scores = (None, *scores)
-        return tuple(
-            self._spelt(token_id, scored, is_skipped=at < self._num_unechoed)
-            for at, (token_id, scored) in enumerate(zip(self._echoed_ids, all_scores, strict=True))
-        )
+    def spell_prompt(self, scores: Sequence[TokenScores]) -> Iterator[TokenLogprob]:
+        """Those of an echoed prompt: `scores` are of all its tokens but the first. One at a time:
+        there may be very many.
+        """
+        scored = zip(self._echoed_ids, chain((None,), scores), strict=True)
+        for at, (token_id, its_scores) in enumerate(scored):
+            yield self._spelt(token_id, its_scores, is_skipped=at < self._num_unechoed)
 
     def _spelt(
         self, token_id: int, scores: TokenScores | None, *, is_skipped: bool

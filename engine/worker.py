@@ -1,8 +1,7 @@
 """The engine process: `python -m cortex.engine.worker --device cpu --fd N`.
 
-Its main thread reads jobs from the peer, turns tokens into text and sends steps; the device thread
-does everything else (`loop.py`). Text is made here and not on the device thread, so that a slow
-character never delays a token.
+Its main thread reads jobs from the peer, turns tokens into text and sends steps (`texts.py`); the
+device thread does everything else (`loop.py`).
 """
 
 from __future__ import annotations
@@ -13,22 +12,18 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import torch
-from msgspec.structs import replace
 
-from .answer import AnswerText
 from .child import Send, log_unexpected, run_child
 from .cores import usable_cores
 from .costs import ModelCosts
 from .current_device import open_device
 from .errors import CortexError, DevicePoisoned, EngineFailed, to_info
 from .estimating import estimate
-from .events import DeviceEvent, ModelLoaded, NewToken, Started
-from .failing import described
+from .events import DeviceEvent
 from .gauge import gpu_memory
 from .heap import give_freed_memory_back, keep_freed_memory
 from .loop import DeviceLoop
@@ -40,26 +35,15 @@ from .messages import (
     Estimate,
     Estimated,
     Generate,
-    GenerateFailed,
     JobFailed,
     Load,
     Message,
-    Step,
-    StepPart,
     Unload,
-    Unloaded,
-    Waiting,
 )
-from .stream import Delta
-from .tokenizer import Tokenizer
-from .types import TokenLogprob
+from .texts import Texts
 from .wishes import DtypeWish, KernelsWish, ModeWish, SpeculationWish, Wishes
 
 logger = logging.getLogger(__name__)
-
-# So many tokens are made text of, of an answer that is resumed, before others have a turn: they
-# take less time than a step.
-_RESUMED_AT_ONCE = 32
 
 
 class Worker:
@@ -77,15 +61,11 @@ class Worker:
         self._device, self._wishes = device, wishes
         self._free_at_start_bytes, self._device_bytes = gpu_memory(device)
         self._estimates: asyncio.Queue[Estimate] = asyncio.Queue()
-        self._tokenizers: dict[str, Tokenizer] = {}
-        self._answers: dict[tuple[str, int], AnswerText] = {}
-        self._resumed: asyncio.Queue[tuple[Started, AnswerText]] = asyncio.Queue()
-        # Of those, what is told when they have caught up.
-        self._held_back: dict[tuple[str, int], list[DeviceEvent]] = {}
         self._event_loop = asyncio.get_running_loop()
         # By the device thread, and the last one why that has ended.
         self._handed_over: asyncio.Queue[tuple[DeviceEvent, ...] | CortexError] = asyncio.Queue()
         self._device_loop = DeviceLoop(device, memory_bytes, wishes, self._hand_over, num_engines)
+        self._texts = Texts(send, self._device_loop.submit)
         name = f"{device.type}-dev-{device.index or 0}"
         # A daemon: it may be deep in a long step when the parent goes, and must not hold the end.
         threading.Thread(target=self._drive, name=name, daemon=True).start()
@@ -110,11 +90,11 @@ class Worker:
 
     async def run(self) -> None:
         """Raises, which ends the process, once the device thread has ended."""
-        beside = (self._answer_estimates(), self._resume_answers())
+        beside = (self._answer_estimates(), self._texts.catch_up())
         tasks = [asyncio.create_task(work) for work in beside]
         try:
             while not isinstance(handed_over := await self._handed_over.get(), CortexError):
-                self._tell(handed_over)
+                self._texts.tell(handed_over)
                 await asyncio.sleep(0)  # the heartbeat has its turn, however much has piled up
             raise handed_over
         finally:
@@ -156,123 +136,6 @@ class Worker:
         """Called on the device thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: the parent is gone
             self._event_loop.call_soon_threadsafe(self._handed_over.put_nowait, handed_over)
-
-    def _tell(self, events: tuple[DeviceEvent, ...]) -> None:
-        """One Step for all tokens of a round; the rest as it comes."""
-        parts: list[StepPart] = []
-        for event in events:
-            match event:
-                case NewToken() | Waiting() if self._is_held_back(event):
-                    pass
-                case NewToken():
-                    parts.extend(self._told(event))
-                case Started():
-                    self._begin(event)
-                case ModelLoaded():
-                    self._tokenizers[event.loaded.model_id] = event.tokenizer
-                    self._send(event.loaded)
-                case Unloaded():
-                    self._tokenizers.pop(event.model_id, None)
-                    self._send(event)
-                case GenerateFailed():
-                    self._forget((event.request_id, event.epoch))
-                    self._send(event)
-                case _:
-                    self._send(event)
-        if parts:
-            self._send(Step(tuple(parts)))
-
-    def _begin(self, event: Started) -> None:
-        key = (event.request_id, event.epoch)
-        try:
-            answer = AnswerText(self._tokenizers[event.model_id], event.prompt)
-        except Exception as error:
-            self._fail(key, error)
-            return
-        if event.resume_token_ids:
-            self._held_back[key] = []
-            self._resumed.put_nowait((event, answer))
-        else:
-            self._answers[key] = answer
-
-    async def _resume_answers(self) -> None:
-        """One after the other, beside all that others are told: many long ones may be resumed at
-        once, and take seconds.
-        """
-        while True:
-            event, answer = await self._resumed.get()
-            key, token_ids = (event.request_id, event.epoch), event.resume_token_ids
-            try:
-                for start in range(0, len(token_ids), _RESUMED_AT_ONCE):
-                    if key not in self._held_back:
-                        break  # it has ended meanwhile
-                    answer.resume(token_ids[start : start + _RESUMED_AT_ONCE])
-                    await asyncio.sleep(0)
-                if key in self._held_back:
-                    self._answers[key] = answer
-                    self._tell(tuple(self._held_back.pop(key)))
-            except Exception as error:
-                self._fail(key, error)
-
-    def _is_held_back(self, event: NewToken | Waiting) -> bool:
-        """Whether it is told later; never, where the peer has cancelled it meanwhile."""
-        key = (event.request_id, event.epoch)
-        if key not in self._held_back:
-            return False
-        if isinstance(event, NewToken) and event.finish == "cancelled":
-            self._forget(key)
-        else:
-            self._held_back[key].append(event)
-        return True
-
-    def _forget(self, key: tuple[str, int]) -> None:
-        self._answers.pop(key, None)
-        self._held_back.pop(key, None)
-
-    def _fail(self, key: tuple[str, int], error: Exception) -> None:
-        self._forget(key)
-        self._send(GenerateFailed(*key, described("text failed", error)))
-        self._device_loop.submit(Cancel(*key))
-
-    def _told(self, event: NewToken) -> list[StepPart]:
-        """An answer whose tokens make no text ends alone: the others' are told all the same."""
-        try:
-            return [*self._part(event)]
-        except Exception as error:
-            self._fail((event.request_id, event.epoch), error)
-            return []
-
-    def _part(self, event: NewToken) -> Iterator[StepPart]:
-        key = (event.request_id, event.epoch)
-        answer = self._answers.get(key)
-        if answer is None:
-            return  # it ended by its own text while this token was made, or never had any
-        token_ids: tuple[int, ...] = ()
-        deltas: tuple[Delta, ...] = ()
-        logprobs: tuple[TokenLogprob, ...] = ()
-        finish = event.finish
-        if event.token_id is not None and not answer.is_stopped:
-            token_ids, deltas = (event.token_id,), answer.push(event.token_id)
-            if event.scores is not None:
-                logprobs = answer.spell(event.token_id, event.scores)
-        elif event.ended_by is not None and event.scores is not None:
-            logprobs = answer.spell_end(event.ended_by, event.scores)
-        if event.prompt_scores is not None:
-            logprobs = (*answer.spell_prompt(event.prompt_scores), *logprobs)
-        if answer.is_stopped and finish != "cancelled":
-            finish = "stop"
-            self._device_loop.submit(Cancel(*key))
-        elif finish is not None:
-            deltas += answer.flush(is_cut=finish != "stop")
-            if answer.stop_text is not None and finish != "cancelled":
-                finish = "stop"
-        if finish is not None:
-            del self._answers[key]
-        usage = None
-        if finish is not None:
-            usage = replace(answer.usage, cached_tokens=event.num_cached)
-        stop_text = answer.stop_text if finish == "stop" else None
-        yield StepPart(*key, token_ids, deltas, finish, usage, logprobs, stop_text)
 
 
 def main() -> None:

@@ -191,7 +191,8 @@ def test_of_an_echoed_prompt_only_a_beginning_that_its_text_has_not_is_none_of_i
     token_ids = tuple(tokenizer.encode_raw(text))
     answer = AnswerText(tokenizer, Prompt(token_ids, (), (), Sampling(7), 1000, (), (), echo=text))
 
-    told = answer.spell_prompt([TokenScores(-0.5, ((5, -0.25),))] * (len(token_ids) - 1))
+    scores = [TokenScores(-0.5, ((5, -0.25),))] * (len(token_ids) - 1)
+    told = list(answer.spell_prompt(scores))
 
     assert told[0] == TokenLogprob(ScoredToken(b"<|begin_of_text|>", None), (), is_skipped)
     assert [entry.is_skipped for entry in told[1:]] == [False] * (len(token_ids) - 1)
