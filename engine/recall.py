@@ -101,15 +101,21 @@ class Recall:
             held.release()
             sequence.start_again()
             return
-        if sequence.unread is not None:
-            sequence.unread.part()
         place = sequence.place()
-        sequence.saved = Saved(
-            held,
-            self._pools.copy_out(place, held.num_tokens, num_tokens),
-            self._pools.copy_states_out(place.slot),
-            reservation,
-        )
+        try:
+            if sequence.unread is not None:
+                sequence.unread.part()
+            keys_values = self._pools.copy_out(place, held.num_tokens, num_tokens)
+            states = self._pools.copy_states_out(place.slot)
+        except Exception as error:
+            reservation.release()
+            held.release()
+            if (shortage := shortage_of(error)) is None:
+                raise
+            logger.warning("an answer gives way and begins again: %s", shortage.message)
+            sequence.start_again()
+            return
+        sequence.saved = Saved(held, keys_values, states, reservation)
 
     @property
     def has_noted(self) -> bool:

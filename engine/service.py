@@ -23,7 +23,7 @@ from .pooling import PooledStates, float32_bytes
 from .prompt_scores import score_chunk
 from .recall import Recall
 from .runner import Runner
-from .sampler import Chosen, DrawUsual, SamplingRow, choose_tokens
+from .sampler import Chosen, DrawUsual, choose_tokens
 from .sampling.adjusting import TokenCounts, needs_counts
 from .scheduler import Chunk, Scheduler
 from .sequence import Sequence
@@ -129,7 +129,7 @@ class ModelService:
         for chunk in plan.chunks:
             if chunk.sequence in self._scheduler.running:
                 events += tried([chunk.sequence], lambda c=chunk: self._prefill(c, logits))
-        events += self._draw_all(drawable(logits, has_work=has_work))
+        events += tried([*logits], lambda: self._draw_all(drawable(logits, has_work=has_work)))
         for verification in ahead:
             while confirmed := verification.confirmed():
                 events += self._draw_all(confirmed)
@@ -252,28 +252,22 @@ class ModelService:
         rows: Rows = {}
         for sequence in logits:
             sequence.undrawn = None
-            try:
-                made = self._settled(sequence)
-            except Exception as error:
-                made = self._telling.fail(sequence, error)
-            if isinstance(made, SamplingRow):
-                rows[sequence] = made
-            else:
-                events.append(made)
+            events += self._telling.tried([sequence], lambda s=sequence: self._settled(s, rows))
         return events, rows
 
-    def _settled(self, sequence: Sequence) -> DeviceEvent | SamplingRow:
+    def _settled(self, sequence: Sequence, rows: Rows) -> list[DeviceEvent]:
         if sequence.num_answered >= sequence.max_tokens:
-            return self._telling.finish(sequence, None, sequence.limited_by)
+            return [self._telling.finish(sequence, None, sequence.limited_by)]
         match coming_for(sequence):
             case Over():
-                return self._telling.finish(sequence, None, "stop")
+                return [self._telling.finish(sequence, None, "stop")]
             case Forced() as forced:
                 vocab_size = self._runner.shape.vocab_size
                 check_in_table([forced.token_id], vocab_size, "to end the reasoning takes")
-                return self._telling.take(sequence, Chosen(forced.token_id))
+                return [self._telling.take(sequence, Chosen(forced.token_id))]
             case coming:
-                return row_of(sequence, coming, self._runner)
+                rows[sequence] = row_of(sequence, coming, self._runner)
+                return []
 
     def _draw_all(self, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
         events, rows = self._settle(logits)

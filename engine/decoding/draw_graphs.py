@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 
-from ..poison import raise_poison
 from ..sampler import DrawUsual, SamplingRow
 from ..sampling.wishes import (
     ANY_TOKEN,
@@ -24,7 +23,7 @@ from ..sampling.wishes import (
     truncations_of,
     wishes_of,
 )
-from .graphs import Capture, Graphs
+from .graphs import Capture, Graphs, Replayable
 from .inputs import Staging, aligned
 from .keys import bucket
 
@@ -102,23 +101,20 @@ class DrawGraphs:
         """Make the graph, of padding alone, and keep it if it draws for these rows what was drawn;
         which is what is drawn afterwards, whatever was found.
         """
-        expected = self._drawn[: len(rows)].clone()
-        try:
+        drawn = self._drawn[: len(rows)]
+        # On the host: the device's memory may not reach for one number more.
+        expected = cast("list[int]", drawn.tolist())
+
+        def attempt() -> Replayable | None:
             self._tell(key, [])
             graph = self.graphs.capture(lambda: self._draw(key))
             self._tell(key, rows)
             self._drawn.fill_(_UNDRAWN)
             graph.replay()
-            is_right = bool((self._drawn[: len(rows)] == expected).all())
-            reason = "" if is_right else "launched again, it gives other tokens"
-        except Exception as error:
-            raise_poison(error)
-            graph, reason = None, str(error)
-        if graph is None or reason:
-            self.graphs.give_up(key, reason)
-        else:
-            self.graphs.keep(key, graph)
-        self._drawn[: len(rows)].copy_(expected)
+            return graph if drawn.tolist() == expected else None
+
+        self.graphs.try_out(key, attempt)
+        drawn.copy_(torch.tensor(expected))
 
     def _tell(self, key: DrawKey, rows: Sequence[SamplingRow]) -> None:
         """Rows that are missing are padding: whose token nobody wants."""

@@ -1,7 +1,8 @@
 """What was recorded once on a device and is launched again as one: how many graphs, and which.
 
 What a recording is, and how it is made, is the device's to know (`cuda_graphs.py`); what it
-computes, its owner's. One that failed is the last: without them everything goes on as before.
+computes, its owner's. One that failed is the last, unless memory did not reach for it: without them
+everything goes on as before.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
+
+from ..failing import shortage_of
+from ..poison import raise_poison
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -84,7 +88,27 @@ class Graphs(Generic[Key]):
         assert self._capture is not None, "asked for only where it is due"
         return self._capture(work)
 
-    def keep(self, key: Key, graph: Replayable) -> None:
+    def try_out(self, key: Key, attempt: Callable[[], Replayable | None]) -> Replayable | None:
+        """Keep what the attempt makes, if that is right: None from it is a graph that gives
+        something else. Where memory does not reach for it, it is tried later.
+
+        Raises DevicePoisoned.
+        """
+        try:
+            graph, reason = attempt(), "launched again, it gives something else"
+        except Exception as error:
+            raise_poison(error)
+            if (shortage := shortage_of(error)) is not None:
+                self._put_off(key, shortage.message)
+                return None
+            graph, reason = None, str(error)
+        if graph is None:
+            self._give_up(key, reason)
+        else:
+            self._keep(key, graph)
+        return graph
+
+    def _keep(self, key: Key, graph: Replayable) -> None:
         """It was tried and is right."""
         if len(self._graphs) == self._most:
             went = next(iter(self._graphs))
@@ -93,12 +117,12 @@ class Graphs(Generic[Key]):
         self._graphs[key] = graph
         _log.info("graph %d is of %s", len(self._graphs), key)
 
-    def put_off(self, key: Key, reason: str) -> None:
+    def _put_off(self, key: Key, reason: str) -> None:
         """Not now: what it is tried with found no memory. The others stay."""
         _log.warning("no graph yet of %s: %s", key, reason)
         self._uses_before[key] = _USES_BEFORE_RETRY
 
-    def give_up(self, key: Key, reason: str) -> None:
+    def _give_up(self, key: Key, reason: str) -> None:
         """From now on there are none."""
         _log.warning("no graphs of that kind any more, launches go one by one: %s: %s", key, reason)
         self._capture = None

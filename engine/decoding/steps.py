@@ -14,7 +14,6 @@ import torch
 
 from ..cache.place import Place
 from ..cache.pools import Pools, States
-from ..failing import shortage_of
 from ..models.base import ServableModel
 from ..poison import raise_poison
 from ..sampler import Chosen, SamplingRow
@@ -177,7 +176,8 @@ class DecodeSteps:
         if graph is not None:
             graph.replay()
             self._num_replayed += 1
-        elif self.graphs.is_due(key):
+        elif all(row.token_id >= 0 for row in rows) and self.graphs.is_due(key):
+            # Where tokens that only the device knows lie, a trial draws its own.
             graph = self._tried_graph(key, rows[:_TRIED_ROWS], wishes)
             self._staging.send(numbers, self._told)
             if graph is not None:
@@ -191,7 +191,7 @@ class DecodeSteps:
         self, key: StepKey, rows: list[StepRow], wishes: list[RowWishes]
     ) -> Replayable | None:
         """The graph, if it does with these rows and padding what the step does. They are as before
-        afterwards, whatever was found. Where memory does not reach for that, it is tried later.
+        afterwards, whatever was found.
         """
         numbers = key.layout.pack(rows, self._pools.page_tokens, wishes[: len(rows)])
         inputs, places = key.layout.views(self._told), [row.place for row in rows]
@@ -204,27 +204,19 @@ class DecodeSteps:
                 self._pools.clear_token(place)
             self._staging.send(numbers, self._told)
 
-        shortage = None
-        try:
-            before += self._states(places)
+        def attempt() -> Replayable | None:
+            before.extend(self._states(places))
             begin_again()
             self._step(key, inputs)
             expected = self._step.outcome(key, len(rows)), self._states(places)
-            graph, reason = self._captured(key, inputs), ""
+            graph = self._captured(key, inputs)
             begin_again()
             graph.replay()
-            if not _agree((self._step.outcome(key, len(rows)), self._states(places)), expected):
-                graph, reason = None, "launched again, it gives other tokens or states"
-        except Exception as error:
-            raise_poison(error)
-            graph, reason, shortage = None, str(error), shortage_of(error)
+            found = self._step.outcome(key, len(rows)), self._states(places)
+            return graph if _agree(found, expected) else None
+
+        graph = self.graphs.try_out(key, attempt)
         begin_again()
-        if graph is not None:
-            self.graphs.keep(key, graph)
-        elif shortage is not None:
-            self.graphs.put_off(key, shortage.message)
-        else:
-            self.graphs.give_up(key, reason)
         return graph
 
     def _captured(self, key: StepKey, inputs: StepInputs) -> Replayable:

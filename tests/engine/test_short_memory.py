@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
 import torch
 
+from cortex.engine import service
 from cortex.engine.cache.pools import Pools, States
+from cortex.engine.cache.store import PrefixStore
 from cortex.engine.models.base import ServableModel
+from cortex.engine.recall import HostStore, Recall
 from cortex.engine.runner import Runner
 from cortex.engine.sampling.adjusting import TokenCounts
 from cortex.engine.sequence import Sequence
@@ -155,3 +159,51 @@ def test_a_sequence_that_cannot_be_taken_up_again_begins_again(
     # Room for two whole answers and the beginning of a third.
     assert answers_to(golden_model, prompts, replace(ROOMY, num_pages=17)) == wanted
     assert not failing
+
+
+@pytest.mark.parametrize("copies", ["copy_out", "copy_states_out"])
+def test_who_gives_way_and_cannot_be_saved_begins_again(
+    copies: str, golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = prompts_of(40, 60, "abcd")
+    tight = replace(ROOMY, num_pages=17)
+    wanted = answers_to(golden_model, prompts)
+    store: HostStore = PrefixStore(1 << 24)
+    asked = opened(golden_model, tight, store=store)
+    suspend, num_short = Recall.suspend, 0
+
+    def suspended_short(recall: Recall, sequence: Sequence) -> None:
+        nonlocal num_short
+        num_short += 1
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Pools, copies, full)
+            suspend(recall, sequence)
+
+    monkeypatch.setattr(Recall, "suspend", suspended_short)
+    for name, prompt in prompts.items():
+        asked.add(name, prompt)
+    asked.run()
+
+    assert asked.answers == wanted and num_short
+    assert store.reserved_bytes == 0
+    store.check_integrity()
+
+
+@pytest.mark.parametrize("act", ["drawable", "coming_for", "row_of"])
+def test_between_scores_and_their_draw_memory_may_be_short_as_well(
+    act: str, golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = prompts_of(20, 6, "abc")
+    wanted = answers_to(golden_model, prompts)
+    place = f"cortex.engine.service.{act}"
+    acts, num_calls = getattr(service, act), 0
+
+    def short_once(*args: Any, **named: Any) -> Any:
+        nonlocal num_calls
+        num_calls += 1
+        return full() if num_calls == 5 else acts(*args, **named)
+
+    monkeypatch.setattr(place, short_once)
+
+    assert answers_to(golden_model, prompts) == wanted
+    assert num_calls > 5

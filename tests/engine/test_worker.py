@@ -6,8 +6,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ from cortex.engine.messages import (
 )
 from cortex.engine.runner import Runner
 from cortex.engine.stream import Delta, Stage, TextDelta
-from cortex.engine.types import Pooling, Prompt, Sampling, TokenLogprob, TokenScores
+from cortex.engine.types import Pooling, Prompt, Sampling
 from cortex.engine.weights import read_tensors
 from cortex.engine.wishes import AS_ALL, ModelWishes, PixelWishes, Wishes
 from cortex.engine.worker import Worker
@@ -227,39 +226,6 @@ async def test_an_echo_comes_with_the_first_token_and_what_the_model_made_of_the
     assert [entry for part in resumed for entry in part.logprobs] == logprobs[
         -len(ids_of(resumed)) :
     ]
-
-
-async def test_a_long_echo_is_spelled_while_the_heartbeat_goes_on(
-    engine: Engine,
-    golden: Path,
-    case: tuple[dict[str, Any], Prompt],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    await engine.load(golden / "qwen3_5")
-    num_turns, turns_at_token = 0, list[int]()
-    spell_prompt = AnswerText.spell_prompt
-
-    def spelled(answer: AnswerText, scores: Sequence[TokenScores]) -> Iterator[TokenLogprob]:
-        for entry in spell_prompt(answer, scores):
-            turns_at_token.append(num_turns)
-            yield entry
-
-    async def take_turns() -> None:
-        nonlocal num_turns
-        while True:
-            num_turns += 1
-            await asyncio.sleep(0)
-
-    monkeypatch.setattr(AnswerText, "spell_prompt", spelled)
-    turns = asyncio.create_task(take_turns())
-    prompt = replace(
-        case[1], token_ids=(7,) * 900, images=(), echo="the prompt", top_logprobs=0, max_tokens=3
-    )
-    parts = await engine.generate(prompt)
-    turns.cancel()
-    assert max(Counter(turns_at_token).values()) < 300
-    assert len(turns_at_token) == 900
-    assert [len(part.logprobs) for part in parts] == [901, 1, 1]
 
 
 async def test_an_end_may_be_put_off_and_a_bias_may_bring_it(

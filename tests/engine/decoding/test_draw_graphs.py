@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import pytest
 import torch
@@ -175,7 +175,7 @@ class Broken:
 
 
 @pytest.mark.parametrize(
-    ("raises", "told"), [(True, "not permitted"), (False, "gives other tokens")]
+    ("raises", "told"), [(True, "not permitted"), (False, "gives something else")]
 )
 def test_graphs_that_fail_are_told_of_once_and_change_no_token(
     draw_tokens: DrawTokens, caplog: pytest.LogCaptureFixture, raises: bool, told: str
@@ -187,3 +187,22 @@ def test_graphs_that_fail_are_told_of_once_and_change_no_token(
             assert draw(logits, rows).tolist() == by_torch(logits, rows).tolist()
 
     assert [told in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_graph_for_which_memory_does_not_reach_is_made_later_and_changes_no_token(
+    draw_tokens: DrawTokens, capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short_once(work: Callable[[], None]) -> Replayable:
+        if counted.num_captured == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB. GPU 0")
+        return capture(work)
+
+    counted = Counted(cast("Capture", short_once))
+    draw = graphs(draw_tokens, counted)
+    monkeypatch.setattr("cortex.engine.decoding.graphs._USES_BEFORE_RETRY", 1)
+
+    for logits, rows in batches(3):
+        assert draw(logits, rows).tolist() == by_torch(logits, rows).tolist()
+
+    assert counted.num_captured == 2
+    assert counted.num_replayed == 1 + 2

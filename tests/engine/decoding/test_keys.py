@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,7 +108,7 @@ def test_a_step_is_settled_once_it_has_its_graph_or_there_is_no_room_for_one() -
     for key in (key_of(1), key_of(2)):
         assert not graphs.is_settled(key)
         graphs.is_due(key)
-    graphs.keep(key_of(1), Done())
+    graphs.try_out(key_of(1), Done)
 
     assert [graphs.is_settled(key_of(rows)) for rows in (1, 2, 3)] == [True, False, False]
     capture.has_room = False
@@ -117,10 +118,10 @@ def test_a_step_is_settled_once_it_has_its_graph_or_there_is_no_room_for_one() -
 def test_the_graph_that_was_not_used_for_longest_makes_room() -> None:
     graphs: Graphs[StepKey] = Graphs(Done(), most=2)
     for rows in (1, 2):
-        graphs.keep(key_of(rows), Done())
+        graphs.try_out(key_of(rows), Done)
     graphs.find(key_of(1))
 
-    graphs.keep(key_of(3), Done())
+    graphs.try_out(key_of(3), Done)
 
     assert [graphs.find(key_of(rows)) is not None for rows in (1, 2, 3)] == [True, False, True]
 
@@ -128,8 +129,8 @@ def test_the_graph_that_was_not_used_for_longest_makes_room() -> None:
 def test_one_that_went_is_not_made_again_at_once() -> None:
     graphs: Graphs[StepKey] = Graphs(Done(), most=1)
     assert [graphs.is_due(key_of(1)), graphs.is_due(key_of(1))] == [False, True]
-    graphs.keep(key_of(1), Done())
-    graphs.keep(key_of(2), Done())
+    graphs.try_out(key_of(1), Done)
+    graphs.try_out(key_of(2), Done)
 
     used = 0
     while graphs.is_settled(key_of(1)):
@@ -142,11 +143,27 @@ def test_one_that_went_is_not_made_again_at_once() -> None:
 
 def test_one_that_failed_was_the_last(caplog: pytest.LogCaptureFixture) -> None:
     graphs: Graphs[StepKey] = Graphs(Done())
-    graphs.keep(key_of(1), Done())
+    graphs.try_out(key_of(1), Done)
+
+    def fail() -> None:
+        raise RuntimeError("not permitted")
 
     with caplog.at_level(logging.WARNING):
-        graphs.give_up(key_of(2), "no memory")
+        graphs.try_out(key_of(2), fail)
 
     assert not graphs.are_on and graphs.find(key_of(1)) is None
     assert not (graphs.is_due(key_of(1)) or graphs.is_due(key_of(1)))
-    assert "no memory" in caplog.text
+    assert "not permitted" in caplog.text
+
+
+def test_one_for_which_memory_did_not_reach_comes_later_and_the_others_stay() -> None:
+    graphs: Graphs[StepKey] = Graphs(Done())
+    graphs.try_out(key_of(1), Done)
+
+    def fail() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB. GPU 0 has")
+
+    assert graphs.try_out(key_of(2), fail) is None
+
+    assert graphs.find(key_of(1)) is not None and graphs.is_settled(key_of(2))
+    assert [graphs.is_due(key_of(2)) for _ in range(1025)] == [False] * 1024 + [True]

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cortex.engine.decoding.arriving import Arrive
-from cortex.engine.decoding.graphs import Capture
+from cortex.engine.decoding.graphs import Capture, Graphs
 from cortex.engine.decoding.inputs import StepInputs
 from cortex.engine.decoding.keys import StepKey
 from cortex.engine.decoding.step import DecodeStep
@@ -388,3 +388,26 @@ def test_a_step_that_the_devices_memory_does_not_reach_for_leaves_the_same_answe
 
     assert number > failing
     assert (ahead.answers, ahead.ends) == (plain.answers, plain.ends)
+
+
+def test_no_graph_is_tried_with_tokens_that_only_the_device_knows(
+    model: ServableModel,
+    draw_tokens: DrawTokens,
+    capture: Capture,
+    arrivals: Counting,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Room for one may come when it was decided that no graph is due."""
+    requests = [Request(0, prompt_of(number, 9, max_tokens=30), 99) for number in range(2)]
+    plain = opened(model, draw_tokens)
+    ahead = opened(model, draw_tokens, capture, arrivals)
+
+    def settled(graphs: Graphs[StepKey], key: StepKey) -> bool:
+        return True
+
+    monkeypatch.setattr(Graphs, "is_settled", settled)
+    for asked in (plain, ahead):
+        run(asked, requests)
+
+    assert ahead.answers == plain.answers
+    assert arrivals.num_ahead > 20

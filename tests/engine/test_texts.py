@@ -1,4 +1,6 @@
-"""Answers that another engine began: what was told of them is read again beside all the others."""
+"""What takes long to make of an answer is made beside the others: what another engine told of it is
+read again, and an echoed prompt is spelled.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cortex.engine.answer import AnswerText
 from cortex.engine.errors import EngineFailed, to_info
@@ -14,7 +17,7 @@ from cortex.engine.events import DeviceEvent, ModelLoaded, NewToken, Started
 from cortex.engine.messages import GenerateFailed, Loaded, Message, Step, StepPart, Unloaded
 from cortex.engine.texts import Texts
 from cortex.engine.tokenizer import Tokenizer
-from cortex.engine.types import Prompt, Sampling
+from cortex.engine.types import Prompt, Sampling, TokenScores
 
 _FOLDER = Path(__file__).parents[2] / "engine" / "assets" / "fake"
 _TOKENIZER = Tokenizer(_FOLDER / "tokenizer.json")
@@ -97,3 +100,30 @@ async def test_one_whose_model_goes_meanwhile_is_told_to_its_end() -> None:
     heard = await told([_LOADED, _LONG, *made("long", _NEW), gone])
 
     assert heard[0] == gone and names(heard) == ["long"] * len(_NEW)
+
+
+async def test_a_long_echo_is_spelled_beside_others_and_comes_with_the_first_token() -> None:
+    token_ids = tuple(_TOKENIZER.encode_raw("These are words. " * 400))
+    prompt = replace(_PROMPT, token_ids=token_ids, echo="These", top_logprobs=0)
+    scores = (TokenScores(-0.5, ()),) * (len(token_ids) - 1)
+    first, *others = made("long", _NEW)
+    assert isinstance(first, NewToken)
+    first = NewToken("long", 1, first.token_id, prompt_scores=scores)
+    begun = Started("long", 1, "m", prompt, ())
+    heard = await told([_LOADED, begun, _SHORT, first], made("short", _NEW), others)
+
+    assert names(heard) == ["short"] * len(_NEW) + ["long"] * len(_NEW)
+    parts = [part for part in heard if isinstance(part, StepPart) and part.request_id == "long"]
+    assert [len(part.logprobs) for part in parts] == [len(token_ids)] + [0] * len(others)
+
+
+async def test_nobody_spells_the_prompt_of_one_that_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(AnswerText, "spell_prompt")
+    prompt = replace(_PROMPT, echo="These", top_logprobs=0)
+    scores = (TokenScores(-0.5, ()),) * 2
+    cancelled = NewToken("long", 1, None, "cancelled", prompt_scores=scores)
+    begun = Started("long", 1, "m", prompt, ())
+
+    assert names(await told([_LOADED, begun, cancelled])) == ["long"]
