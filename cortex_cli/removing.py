@@ -70,7 +70,7 @@ def removable_dir(model: ModelInfo, config: PeerConfig) -> Path:
     folder = model.dir.resolve()
     if folder == embedded_dir(config).resolve():
         raise ModelStays(f"{model.id} is part of cortex itself")
-    if is_in_hub_cache(folder, config):
+    if is_in_hub_cache(folder, config.locations.hub_dir):
         raise ModelStays(
             f"{model.id} lies in the Hugging Face cache, which other programs use as well",
             "remove it with their own tool: hf cache rm",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..colours import Colour, painted
-from ..engine_options import ModelsDirs
+from ..engine_options import EngineWishes, ModelsDirs
 from ..fleet_options import (
     FleetHost,
     FleetPort,
@@ -53,8 +53,9 @@ def doctor(
 
     from cortex.peer.doctor.examination import Inquiry, examine
     from cortex.peer.doctor.findings import num_failed
+    from cortex.peer.models.catalogue import pulling_dir
 
-    from ..config import c_compiler, compiled_dir, user_config_home
+    from ..config import c_compiler, compiled_dir, peer_config, user_config_home
     from ..devices import find_gpus, torch_cuda
     from ..diagnostics import FAILED, show_logs
     from ..doors import find_doors
@@ -63,11 +64,12 @@ def doctor(
     from ..service.systemctl import system_manager, user_manager
 
     invocation = invocation_of(context)
+    folders = [*(models or invocation.settings.models_dirs)]
     show_logs(verbose=invocation.verbose)
     inquiry = Inquiry(
         key_file=key_file_of(invocation, key_file),
         state_dir=invocation.locations.state_dir,
-        models_dirs=(*(models or ()), invocation.locations.data_dir / "models"),
+        pulling_dir=pulling_dir(peer_config(invocation, EngineWishes(folders))),
         join=sought_by(invocation, join),
         doors=tuple(find_doors(invocation, asked_peer(context, whose, peer))),
         has_mdns=not no_mdns,

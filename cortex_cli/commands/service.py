@@ -270,10 +270,10 @@ def _tell_what_next(what: What, planned: Service) -> None:
     output.line(f"look   cortex service status {what}{scope}   log: journalctl{whose} -u {name} -f")
     if planned.models_dirs:
         output.line(f"finds  models in {', '.join(map(str, planned.models_dirs))}")
-        first = planned.models_dirs[0]
+    if (place := planned.pulling_dir) is not None:
         user = None if planned.run_as is None else find_user(planned.run_as)
-        if not is_given_by_systemd(first) and not may_write(user, first):
-            output.line(f"pulls  fail: the service's user may not write {first}")
+        if not is_given_by_systemd(place) and not may_write(user, place):
+            output.line(f"pulls  fail: the service's user may not write {place}")
     output.line(f"join   elsewhere run what this prints: {key_command(planned)}")
     if not planned.is_system:
         output.line("stays  after you log out, once you have run: loginctl enable-linger")

@@ -14,6 +14,7 @@ from pwd import struct_passwd
 from typing import Any, Literal, cast
 
 from cortex.peer.addresses import is_loopback
+from cortex.peer.models.catalogue import takes_models
 
 from ..config import Invocation, peer_config, set_variables, visible_gpus
 from ..errors import ServiceProblem, UsageProblem
@@ -74,6 +75,8 @@ def system_service(
     _check_keys(options, invocation, state_dir, SYSTEM_SETTINGS_DIRS[-1] / "cortex.toml")
     user = None if run_as is None else find_user(run_as)
     environment = places_of(what, user)
+    hub_dir = None if user is None else hub_home_of(user) / "hub"
+    models_dirs = _models_dirs(options, user)
     reads = [*_program_files(), *_paths(options.values()), *map(Path, environment.values())]
     if user is None:
         _check_made_up_user(options, reads)
@@ -87,9 +90,10 @@ def system_service(
         is_system=True,
         run_as=run_as,
         reads=reads,
-        writes=_folders_kept(options),
+        writes=_folders_kept(options, hub_dir),
         environment=environment,
-        models_dirs=_models_dirs(options, user),
+        models_dirs=models_dirs,
+        pulling_dir=next((one for one in models_dirs if takes_models(one, hub_dir)), None),
     )
 
 
@@ -110,7 +114,8 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
         [*COMMAND, what, *words],
         _drain_s(options, invocation),
         working_dir=locations.state_dir.absolute(),
-        writes=[one.absolute() for one in folders if one is not None] + _folders_kept(options),
+        writes=[one.absolute() for one in folders if one is not None]
+        + _folders_kept(options, locations.hub_dir),
         environment=set_variables(_CARRIED) | _gpus() | to_all,
         left_out=[name for name in proxies if name not in to_all],
     )
@@ -226,10 +231,11 @@ def _models_dirs(options: Mapping[str, Option], user: struct_passwd | None) -> l
     return list(dict.fromkeys(folders))
 
 
-def _folders_kept(options: Mapping[str, Option]) -> list[Path]:
+def _folders_kept(options: Mapping[str, Option], hub_dir: Path | None) -> list[Path]:
     """Folders for what the service remembers, and for models that it pulls."""
     keys = [one.parent for one in _paths_of(options, "key_file") if not is_credential(one)]
-    return [*_paths_of(options, "state_dir"), *keys, *_paths_of(options, "models")[:1]]
+    pulled = [one for one in _paths_of(options, "models") if takes_models(one, hub_dir)]
+    return [*_paths_of(options, "state_dir"), *keys, *pulled[:1]]
 
 
 def _drain_s(options: Mapping[str, Option], invocation: Invocation) -> float:

@@ -107,7 +107,7 @@ class Service:
     """What runs, and what it touches. `reads` are paths that it must see, `writes` folders that it
     must write besides those that systemd makes for it. `run_as` is None for a user that systemd
     makes up, and where the unit is a user's own. `left_out` are variables that hold a password;
-    `models_dirs` is where a machine's peer looks for models.
+    `models_dirs` is where a machine's peer looks for models, and `pulling_dir` where it puts them.
     """
 
     name: str
@@ -122,6 +122,7 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     left_out: Sequence[str] = ()
     models_dirs: Sequence[Path] = ()
+    pulling_dir: Path | None = None
 
 
 def unit_text(service: Service) -> str:

@@ -52,11 +52,13 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """What is to be looked at. `doors` lead to the peers that run here, the youngest first."""
+    """What is to be looked at. `doors` lead to the peers that run here, the youngest first;
+    `pulling_dir` is where models come: where they are only read, nothing needs room.
+    """
 
     key_file: Path
     state_dir: Path
-    models_dirs: tuple[Path, ...]
+    pulling_dir: Path
     doors: tuple[Door, ...] = ()
     join: tuple[str, ...] = ()
     has_mdns: bool = True
@@ -105,9 +107,7 @@ async def _machine(inquiry: Inquiry) -> list[Finding]:
 
 def _places(inquiry: Inquiry) -> list[Finding]:
     state = look_at_place("state", inquiry.state_dir, LITTLE_FOR_STATE_BYTES)
-    models = [
-        look_at_place("models", folder, LITTLE_FOR_MODELS_BYTES) for folder in inquiry.models_dirs
-    ]
+    models = [look_at_place("models", inquiry.pulling_dir, LITTLE_FOR_MODELS_BYTES)]
     folder = inquiry.compiled_dir
     if inquiry.cards and folder is not None and folder != inquiry.state_dir:
         models.insert(0, look_at_place("kernels", folder, LITTLE_FOR_STATE_BYTES))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
-from os.path import isdir, isfile
+from os.path import isdir, isfile, realpath
 from pathlib import Path
 from typing import Any, cast
 
@@ -173,16 +173,18 @@ def _in_another_form(folder: Path, look: Look) -> Unserved | None:
 
 
 def pulling_dir(config: PeerConfig) -> Path:
-    """Where models are put that come: the first folder of models, which is no model itself and is
-    not a Hugging Face cache, where other programs put theirs.
+    """Where models are put that come: the first folder of models that takes them."""
+    locations = config.locations
+    own = locations.data_dir / "models"
+    return next((one for one in config.models_dirs if takes_models(one, locations.hub_dir)), own)
+
+
+def takes_models(folder: Path, hub_dir: Path | None) -> bool:
+    """Whether models may be put there: it is no model itself, and not a Hugging Face cache, where
+    other programs put theirs.
     """
-
-    def is_open(place: Path) -> bool:
-        is_cache = is_in_hub_cache(place, config) or any(_repositories(place))
-        return not is_cache and not isfile(place / CONFIG_FILE)
-
-    own = config.locations.data_dir / "models"
-    return next((place for place in config.models_dirs if is_open(place)), own)
+    is_cache = is_in_hub_cache(folder, hub_dir) or any(_repositories(folder))
+    return not is_cache and not isfile(folder / CONFIG_FILE)
 
 
 def _candidates(config: PeerConfig, look: Look) -> Iterator[tuple[str, Path]]:
@@ -242,12 +244,12 @@ def _is_repository(folder: Path) -> bool:
     return folder.name.startswith(_REPOSITORY) and isdir(folder / "snapshots")
 
 
-def is_in_hub_cache(folder: Path, config: PeerConfig) -> bool:
+def is_in_hub_cache(folder: Path, hub_dir: Path | None) -> bool:
     """Whether a folder is, or lies however deep in, a Hugging Face cache: the usual one, or a
     repository of another.
     """
-    place, hub_dir = folder.resolve(), config.locations.hub_dir
-    if hub_dir is not None and place.is_relative_to(hub_dir.resolve()):
+    place = Path(realpath(folder))
+    if hub_dir is not None and place.is_relative_to(realpath(hub_dir)):
         return True
     return any(_is_repository(one) for one in (place, *place.parents))
 

@@ -82,7 +82,7 @@ def _cached_bytes(config: PeerConfig, repository: str) -> int:
     """What the Hugging Face cache holds of a model that is served from there."""
     served = (model.dir for model in scan(config).models if model.id == repository)
     folder = next(served, None)
-    if folder is None or not is_in_hub_cache(folder, config):
+    if folder is None or not is_in_hub_cache(folder, config.locations.hub_dir):
         return 0
     # Of a link that leads nowhere there is nothing.
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

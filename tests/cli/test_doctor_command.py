@@ -82,10 +82,18 @@ def test_without_mdns_nothing_is_sent_by_multicast(cortex_here: Cortex, tmp_path
     assert "heard back" not in done.stdout
 
 
-def test_folders_of_models_are_looked_at(cortex_here: Cortex, tmp_path: Path) -> None:
-    done = cortex_here("doctor", "--models", str(tmp_path), "--state-dir", str(tmp_path))
+def test_of_folders_of_models_the_one_that_models_come_to_is_looked_at(
+    cortex_here: Cortex, tmp_path: Path
+) -> None:
+    cache, ours = tmp_path / "cache", tmp_path / "ours"
+    (cache / "models--org--name" / "snapshots").mkdir(parents=True)
+    ours.mkdir()
+    done = cortex_here(
+        "doctor", "--models", str(cache), "--models", str(ours), "--state-dir", str(tmp_path)
+    )
 
-    assert f"GiB free in {tmp_path}" in done.stdout
+    assert f"GiB free in {ours}" in done.stdout
+    assert str(cache) not in done.stdout, "nobody writes there"
 
 
 def test_the_port_is_the_one_that_was_asked_for(cortex_here: Cortex, tmp_path: Path) -> None:

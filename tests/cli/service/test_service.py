@@ -367,15 +367,18 @@ def test_unit_that_another_installation_or_somebody_wrote_is_left_to_whoever_did
 def test_a_service_may_write_where_it_pulls_models_to_and_to_no_other_models(
     run: Run, tmp_path: Path, scope: tuple[str, ...]
 ) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    first.mkdir()
-    second.mkdir()
-    models = ("--models", str(first), "--models", str(second))
+    cache, model, first, second = (tmp_path / one for one in ("cache", "model", "first", "second"))
+    (cache / "models--org--name" / "snapshots").mkdir(parents=True)
+    for one in (model, first, second):
+        one.mkdir()
+    (model / "config.json").write_text("{}")
+    models = [word for one in (cache, model, first, second) for word in ("--models", str(one))]
     code, unit, err = run("install", "--print", *scope, *models)
     assert code == 0, err
     writable = [one for one in unit.splitlines() if one.startswith("ReadWritePaths=")]
     assert any(str(first) in one for one in writable)
-    assert not any(str(second) in one for one in writable)
+    others = (cache, model, second)
+    assert not any(str(other) in one for one in writable for other in others)
 
 
 @pytest.mark.usefixtures("systemd")

@@ -25,9 +25,7 @@ from cortex.peer.onlooker.pictures import FleetPicture
 def inquiry(tmp_path: Path) -> Inquiry:
     key_file = tmp_path / "fleet.key"
     write_keyring(key_file, Keyring(new_fleet_key(random.Random(1).randbytes)))
-    return Inquiry(
-        key_file, tmp_path, (tmp_path / "models",), has_mdns=False, bound_host="127.0.0.1"
-    )
+    return Inquiry(key_file, tmp_path, tmp_path / "models", has_mdns=False, bound_host="127.0.0.1")
 
 
 def levels(findings: list[Finding]) -> dict[str, str]:
