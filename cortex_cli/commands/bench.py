@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -152,16 +151,16 @@ def _opened(
     """The endpoint of `url`, or of the peer of this machine that a chat would ask."""
     import time
 
-    from cortex.peer.client.backends import open_peer
-    from cortex.peer.errors import NoPeer
+    from cortex.peer.client.backends import find_peer
     from cortex.peer.measure.endpoint import open_endpoint
 
     base, key = url or _DEFAULT_URL, invocation.api_key
     if url is None:
         config = peer_config(invocation, None)
-        finding = open_peer(config, None, on_notice=to.notice, api_key=key)
-        with suppress(NoPeer), loop.entered(finding) as peer:
-            base, key = f"http://{peer.name}/v1", peer.api_key
+        finding = find_peer(config, None, on_notice=to.notice, api_key=key)
+        with loop.entered(finding) as peer:
+            if peer is not None:
+                base, key = f"http://{peer.name}/v1", peer.api_key
     return open_endpoint(base, time.perf_counter, key)
 
 

@@ -57,7 +57,7 @@ def listed(
     plain = peer_config(invocation, EngineWishes(models, engine=engine))
     typed = typed_for_own_node(context)
     asked, found = _found(invocation, plain, peer, typed)
-    pulls, are_all = ([], True) if typed else pulls_under_way(invocation, peer)
+    pulls, are_all = ([], True) if typed else pulls_under_way(invocation, asked)
     output = standard_output()
     if as_json:
         all_told = [told(model) for model in found]

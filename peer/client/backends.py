@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -32,6 +34,7 @@ from .surroundings import Surroundings
 _LOCAL_PROBE_S = 0.3
 _NAMED_PROBE_S = 5.0
 _DRAINS = "it drains"
+_NOBODY = os.strerror(errno.ECONNREFUSED)
 # What a probe finds of a peer that may be asked, the best first.
 _ANSWERS = (None, _DRAINS)
 
@@ -124,6 +127,22 @@ def _steadfast(
 
 
 @asynccontextmanager
+async def find_peer(
+    config: PeerConfig,
+    peer: str | None,
+    *,
+    on_notice: Callable[[str], None],
+    api_key: str | None = None,
+) -> AsyncGenerator[RemotePeer | None]:
+    """As `open_backend`, for whoever needs a peer with an address: None where none runs.
+
+    Raises NoPeer where none answers.
+    """
+    async with aiohttp.ClientSession() as session:
+        yield await _find_peer(session, config, peer, api_key, on_notice)
+
+
+@asynccontextmanager
 async def open_peer(
     config: PeerConfig,
     peer: str | None,
@@ -131,15 +150,11 @@ async def open_peer(
     on_notice: Callable[[str], None],
     api_key: str | None = None,
 ) -> AsyncGenerator[RemotePeer]:
-    """As `open_backend`, for whoever needs a peer with an address.
-
-    Raises NoPeer where none answers.
-    """
-    async with aiohttp.ClientSession() as session:
-        remote = await _find_peer(session, config, peer, api_key, on_notice)
-        if remote is None:
+    """As `find_peer`. Raises NoPeer where none runs, too."""
+    async with find_peer(config, peer, on_notice=on_notice, api_key=api_key) as found:
+        if found is None:
             raise nobody_here(config.locations.note_dirs)
-        yield remote
+        yield found
 
 
 async def _find_peer(
@@ -180,14 +195,13 @@ async def _choose(
 
 async def find_local_peer(session: aiohttp.ClientSession, config: PeerConfig) -> str | None:
     """The address of the youngest peer on this machine that is well; else of one that drains, for
-    others of its fleet may answer through it. None where none runs.
+    others of its fleet may answer through it. None where none runs: where nobody listens, the
+    number of a note's process is another's by now.
 
     Raises NoPeer where none answers of those that run.
     """
     addresses = [note.address for note in find_announcements(config.locations)]
-    if not addresses:
-        return None
-    problems: list[str | None] = []
+    silent: dict[str, str | None] = {}
     # One that is loaded to the brim is worth waiting for: what is done without it takes longer.
     for patience_s in (_LOCAL_PROBE_S, _NAMED_PROBE_S):
         problems = await asyncio.gather(*(_probe(session, a, patience_s) for a in addresses))
@@ -195,10 +209,14 @@ async def find_local_peer(session: aiohttp.ClientSession, config: PeerConfig) ->
         for answer in _ANSWERS:
             if answer in found:
                 return found[answer]
-    raise NoPeer(
-        f"the peer at {addresses[0]} does not answer ({problems[0]})",
-        "look at its log, or name another's address with --peer HOST:PORT",
-    )
+        silent = {a: p for a, p in zip(addresses, problems, strict=True) if p != _NOBODY}
+        addresses = [*silent]
+    for address, problem in silent.items():
+        raise NoPeer(
+            f"the peer at {address} does not answer ({problem})",
+            "look at its log, or name the address of another",
+        )
+    return None
 
 
 def _noted_key(config: PeerConfig, address: str) -> str | None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -224,6 +225,20 @@ def test_where_no_peer_left_a_note_the_usual_address_is_asked(
     assert (done.code, done.stdout) == (3, "")
     assert "no endpoint answers at http://127.0.0.1:9/v1" in done.stderr
     assert "or name another with --url" in done.stderr
+
+
+def test_a_peer_that_is_silent_is_not_taken_for_none(
+    cortex_here: Cortex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cortex.peer.client.backends._NAMED_PROBE_S", 0.1)
+    notes = Locations(tmp_path, tmp_path / "own").announcements_dir
+    with socket.create_server(("127.0.0.1", 0)) as halted:
+        port = halted.getsockname()[1]
+        note = Announcement("ab", os.getpid(), "127.0.0.1", port, 0)
+        with only_peer_of(tmp_path / "own"), announced(notes, note):
+            done = cortex_here("bench", "--state-dir", str(tmp_path / "own"))
+    assert (done.code, done.stdout) == (3, "")
+    assert f"the peer at 127.0.0.1:{port} does not answer (silent for" in done.stderr
 
 
 def test_concurrencies_are_numbers_each_once() -> None:

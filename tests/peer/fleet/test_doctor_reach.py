@@ -136,7 +136,7 @@ async def test_a_fleet_in_order_is_found_so_and_who_ends_is_named(
     await atlas.until_sees(borea, is_named_borea)
     borea_at, atlas_at = borea.address, atlas.address
     async with api_of(atlas) as door:
-        inquiry = Inquiry(tmp_path / "fleet.key", tmp_path, (), (door,), has_mdns=False)
+        inquiry = Inquiry(tmp_path / "fleet.key", tmp_path, tmp_path, (door,), has_mdns=False)
         well = await examine(inquiry)
         await borea.close()
         await atlas.until_sees(borea, is_silent)

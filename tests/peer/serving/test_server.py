@@ -22,7 +22,7 @@ import pytest
 from cortex.engine.errors import EngineFailed, ModelNotFound
 from cortex.peer import node as node_module
 from cortex.peer.client import backends
-from cortex.peer.client.backends import open_backend, open_peer
+from cortex.peer.client.backends import find_peer, open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import CannotListen, NoPeer, PortInUse
 from cortex.peer.fleet.view import FleetView
@@ -152,19 +152,36 @@ def leave_note(folder: Path, port: int = 1, pid: int = 0) -> None:
 
 
 async def test_a_peer_that_does_not_answer_is_passed_over_and_that_is_said(
-    make_config: MakeConfig,
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ):
+    config = make_config()
+    monkeypatch.setattr(backends, "_LOCAL_PROBE_S", 0.01)
+    monkeypatch.setattr(backends, "_NAMED_PROBE_S", 0.02)
+    told: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as halted:
+        port = halted.getsockname()[1]
+        leave_note(config.locations.announcements_dir, port)
+        opened = open_backend(config, None, on_notice=print, on_passed_over=told.append)
+        async with opened as backend:
+            assert backend.name == "private"
+        with pytest.raises(NoPeer, match=rf"the peer at 127\.0\.0\.1:{port} does not answer"):
+            async with find_peer(config, None, on_notice=print):
+                pass
+    [line] = told
+    assert line == (
+        f"the peer at 127.0.0.1:{port} does not answer (silent for 0.02 s);"
+        " going on without it, with the models of this machine."
+    )
+
+
+async def test_where_nobody_listens_at_a_notes_address_no_peer_runs(make_config: MakeConfig):
     config = make_config()
     leave_note(config.locations.announcements_dir)
     told: list[str] = []
     async with open_backend(config, None, on_notice=print, on_passed_over=told.append) as backend:
-        assert backend.name == "private"
-    [line] = told
-    assert line.startswith("the peer at 127.0.0.1:1 does not answer (")
-    assert line.endswith("); going on without it, with the models of this machine.")
-    with pytest.raises(NoPeer, match=r"the peer at 127\.0\.0\.1:1 does not answer"):
-        async with open_peer(config, None, on_notice=print):
-            pass
+        assert (backend.name, told) == ("private", [])
+    async with find_peer(config, None, on_notice=print) as peer:
+        assert peer is None
 
 
 async def test_a_peer_that_is_slow_to_answer_is_waited_for(
@@ -172,8 +189,8 @@ async def test_a_peer_that_is_slow_to_answer_is_waited_for(
 ):
     config = make_config()
     monkeypatch.setattr(backends, "_LOCAL_PROBE_S", 0.0)  # nobody is as fast
-    async with in_memory.serving(config) as server, open_peer(config, None, on_notice=print) as one:
-        assert one.name == server.address
+    async with in_memory.serving(config) as server, find_peer(config, None, on_notice=print) as one:
+        assert one is not None and one.name == server.address
 
 
 async def test_a_peer_that_drains_is_asked_where_none_is_well(make_config: MakeConfig):
