@@ -60,7 +60,10 @@ def cortex(tmp_path: Path) -> Cortex:
 
 @pytest.fixture
 def cortex_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cortex:
-    """The same without a process of its own, whose start is most of what a short command takes."""
+    """The same without a process of its own, whose start is most of what a short command takes.
+    Nor does it tell how long it waits: a busy machine may take a while.
+    """
+    monkeypatch.setattr("cortex.cli.progress._LOG_FROM_S", 600.0)
 
     def run(*arguments: str, stdin: bytes | None = None) -> Done:
         typed = Path(os.devnull) if stdin is None else tmp_path / ".typed"

@@ -87,6 +87,8 @@ class Asking:
                 if b'"content":"' in line and b'"content":""' not in line:
                     break
             reply.close()
+        # Of one that waited long the head left before it was known.
+        self.history.num_cold[model] += reply.headers.get("x-cortex-start", "cold") == "cold"
         self.history.replies["openai", "499"] += 1
         self.history.num_left[model] += 1
 
