@@ -37,6 +37,7 @@ def choose_backend(
         )
     if peer is not None or find_announcements(config.locations):
         options = " and ".join(typed_for_own_node)
+        verb = "means" if len(typed_for_own_node) == 1 else "mean"
         passed_over = "the running peer" if peer is None else f"the peer at {peer}"
-        diagnostics.line(f"computing here because of {options}; {passed_over} is not asked.")
+        diagnostics.line(f"{passed_over} is not asked: {options} {verb} this machine by itself.")
     return private_backend(config)

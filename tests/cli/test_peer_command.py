@@ -140,7 +140,7 @@ def test_an_engine_that_was_typed_computes_here_and_not_at_a_peer(
         beside = cortex(*question)
         models = cortex("models", "--engine", "fake", "--json")
     assert json.loads(own.stdout)["peer"] == "private"
-    assert own.stderr == "computing here because of --engine; the running peer is not asked.\n"
+    assert own.stderr == "the running peer is not asked: --engine means this machine by itself.\n"
     assert json.loads(beside.stdout)["peer"] == "private"
     assert f"the peer at {address} is not asked" in beside.stderr
     assert (both.code, both.stdout) == (2, "")
