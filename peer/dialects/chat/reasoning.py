@@ -22,9 +22,10 @@ def read_reasoning(asked: ChatBody) -> ReasoningWish:
     efforts = map(read_effort, (asked.reasoning_effort, reasoning.effort, think))
     effort: Effort | None = next((effort for effort in efforts if effort is not None), None)
     switches = _read_switches(asked, reasoning, thinking)
+    of_thinking = read_max_tokens("thinking.budget_tokens", thinking.budget_tokens)
     budgets = (
         read_max_tokens("reasoning.max_tokens", reasoning.max_tokens),
-        read_max_tokens("thinking.budget_tokens", thinking.budget_tokens),
+        of_thinking if thinking.type in (None, "enabled") else None,
         read_max_tokens("thinking_budget", asked.thinking_budget),
     )
     return ReasoningWish(

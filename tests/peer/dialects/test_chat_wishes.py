@@ -91,6 +91,7 @@ def test_reasoning_effort_is_a_wish_of_its_own():
         ({"thinking_budget": -1}, ReasoningWish()),
         ({"thinking": {"type": "disabled"}}, ReasoningWish(thinks=False)),
         ({"thinking": {"type": "enabled", "budget_tokens": 9.0}}, ReasoningWish(None, True, 9)),
+        ({"thinking": {"type": "adaptive", "budget_tokens": 9}}, ReasoningWish()),
         ({"thinking": {"type": "auto"}}, ReasoningWish()),
         ({"thinking": {}}, ReasoningWish()),
         ({"thinking": False}, ReasoningWish(thinks=False)),
