@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from cortex.peer.config import RELOAD_LOG, REQUEST_LOG, FleetConfig, PeerConfig
 from cortex.peer.serving.server import serving
 
-# Two cores may be busy: how long an example takes says nothing about the code.
-settings.register_profile("cortex", deadline=None)
+# Two cores may be busy: how long an example takes, or is thought of, says nothing about the code.
+settings.register_profile("cortex", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("cortex")
 
 # A GPU's kernels are run by Triton's interpreter, which Triton asks about as it is imported.
