@@ -103,7 +103,7 @@ def test_a_command_out_of_time_exits_6(cortex: Cortex, silent: str) -> None:
 
 def test_an_answer_out_of_time_keeps_what_came(cortex: Cortex) -> None:
     engine = ("--engine", "fake", "--fake-token-interval-ms", "200")
-    done = cortex("chat", "--raw", *engine, "--timeout", "3s", "hi")
+    done = cortex("chat", "--raw", *engine, "--timeout", "6s", "hi")
     assert done.code == diagnostics.TIMED_OUT
     assert done.stdout
 
