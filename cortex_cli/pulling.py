@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from cortex.engine.errors import CortexError
-from cortex.peer.client.backends import PRIVATE
 from cortex.peer.onlooker.job_pictures import OVER
 from cortex.peer.onlooker.ordering import Ordering
 from cortex.peer.talk.words import describe
@@ -16,14 +15,16 @@ from .doors import find_doors
 from .ordering import stage_of
 
 
-def pulls_under_way(invocation: Invocation, told_by: str) -> tuple[list[dict[str, Any]], bool]:
+def pulls_under_way(
+    invocation: Invocation, answered: str | None
+) -> tuple[list[dict[str, Any]], bool]:
     """As jobs, and whether there are no others: a peer of the fleet that does not answer keeps its
-    own to itself, and none tells them to whoever may not ask. `told_by` is who told of the models.
+    own to itself, and none tells them to whoever may not ask. `answered` is the address of the peer
+    that did just now; where none did, none is asked again.
     """
-    is_private = told_by == PRIVATE
-    doors = find_doors(invocation, None if is_private else told_by)
-    if is_private:
-        return [], not doors  # only peers pull; one that was silent just now is not asked again
+    doors = find_doors(invocation, answered)
+    if answered is None:
+        return [], not doors  # only peers pull
     try:
         told = Ordering(doors).call("GET", "/jobs?fleet=1")
     except CortexError:

@@ -102,12 +102,15 @@ def find_program(agent: Agent) -> str:
 def _find_target(
     config: PeerConfig, peer: str | None, model: str | None, api_key: str | None, to: Diagnostics
 ) -> Target:
-    from cortex.peer.client.backends import open_peer
+    from cortex.peer.client.backends import find_peer
+    from cortex.peer.errors import nobody_here
 
     from ..bridge import bridge
 
-    opened = open_peer(config, peer, on_notice=to.notice, api_key=api_key)
-    with bridge() as loop, loop.entered(opened) as backend:
+    finding = find_peer(config, peer, on_notice=to.notice, api_key=api_key)
+    with bridge() as loop, loop.entered(finding) as backend:
+        if backend is None:
+            raise nobody_here(config.locations.note_dirs)
         found = choose_model(loop.call(backend.models()), model, backend.name)
         return Target(
             backend.name,

@@ -47,6 +47,8 @@ def listed(
     if context.invoked_subcommand is not None:
         nothing_before(context, context.invoked_subcommand)
         return
+    from cortex.peer.client.backends import PRIVATE
+
     from ..diagnostics import standard_error
     from ..model_table import as_json as told
     from ..model_table import model_table
@@ -57,7 +59,8 @@ def listed(
     plain = peer_config(invocation, EngineWishes(models, engine=engine))
     typed = typed_for_own_node(context)
     asked, found = _found(invocation, plain, peer, typed)
-    pulls, are_all = ([], True) if typed else pulls_under_way(invocation, asked)
+    answered = None if asked == PRIVATE else asked
+    pulls, are_all = ([], True) if typed else pulls_under_way(invocation, answered)
     output = standard_output()
     if as_json:
         all_told = [told(model) for model in found]

@@ -14,7 +14,7 @@ from pwd import struct_passwd
 from typing import Any, Literal, cast
 
 from cortex.peer.addresses import is_loopback
-from cortex.peer.models.catalogue import takes_models
+from cortex.peer.models.catalogue import first_that_takes_models
 
 from ..config import Invocation, peer_config, set_variables, visible_gpus
 from ..errors import ServiceProblem, UsageProblem
@@ -93,7 +93,7 @@ def system_service(
         writes=_folders_kept(options, hub_dir),
         environment=environment,
         models_dirs=models_dirs,
-        pulling_dir=next((one for one in models_dirs if takes_models(one, hub_dir)), None),
+        pulling_dir=first_that_takes_models(models_dirs, hub_dir),
     )
 
 
@@ -234,8 +234,8 @@ def _models_dirs(options: Mapping[str, Option], user: struct_passwd | None) -> l
 def _folders_kept(options: Mapping[str, Option], hub_dir: Path | None) -> list[Path]:
     """Folders for what the service remembers, and for models that it pulls."""
     keys = [one.parent for one in _paths_of(options, "key_file") if not is_credential(one)]
-    pulled = [one for one in _paths_of(options, "models") if takes_models(one, hub_dir)]
-    return [*_paths_of(options, "state_dir"), *keys, *pulled[:1]]
+    models = first_that_takes_models(_paths_of(options, "models"), hub_dir)
+    return [*_paths_of(options, "state_dir"), *keys, *([] if models is None else [models])]
 
 
 def _drain_s(options: Mapping[str, Option], invocation: Invocation) -> float:

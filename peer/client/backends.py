@@ -21,7 +21,7 @@ from cortex.engine.types import ChatRequest
 
 from ..addresses import normalise_address
 from ..config import PeerConfig
-from ..errors import NoPeer, nobody_here, spoken
+from ..errors import NoPeer, spoken
 from ..node import Node
 from ..onlooker.asking import Door
 from ..serving.announcement import find_announcements
@@ -99,7 +99,7 @@ async def open_backend(
     """
     async with aiohttp.ClientSession() as session:
         try:
-            remote = await _find_peer(session, config, peer, api_key, on_notice)
+            remote = await _found(session, config, peer, api_key, on_notice)
         except NoPeer as silent:
             if peer is not None:
                 raise
@@ -139,25 +139,10 @@ async def find_peer(
     Raises NoPeer where none answers.
     """
     async with aiohttp.ClientSession() as session:
-        yield await _find_peer(session, config, peer, api_key, on_notice)
+        yield await _found(session, config, peer, api_key, on_notice)
 
 
-@asynccontextmanager
-async def open_peer(
-    config: PeerConfig,
-    peer: str | None,
-    *,
-    on_notice: Callable[[str], None],
-    api_key: str | None = None,
-) -> AsyncGenerator[RemotePeer]:
-    """As `find_peer`. Raises NoPeer where none runs, too."""
-    async with find_peer(config, peer, on_notice=on_notice, api_key=api_key) as found:
-        if found is None:
-            raise nobody_here(config.locations.note_dirs)
-        yield found
-
-
-async def _find_peer(
+async def _found(
     session: aiohttp.ClientSession,
     config: PeerConfig,
     peer: str | None,
@@ -211,12 +196,13 @@ async def find_local_peer(session: aiohttp.ClientSession, config: PeerConfig) ->
                 return found[answer]
         silent = {a: p for a, p in zip(addresses, problems, strict=True) if p != _NOBODY}
         addresses = [*silent]
-    for address, problem in silent.items():
-        raise NoPeer(
-            f"the peer at {address} does not answer ({problem})",
-            "look at its log, or name the address of another",
-        )
-    return None
+    if not silent:
+        return None
+    address, problem = next(iter(silent.items()))
+    raise NoPeer(
+        f"the peer at {address} does not answer ({problem})",
+        "look at its log, or name another: --peer HOST:PORT, of cortex bench --url URL",
+    )
 
 
 def _noted_key(config: PeerConfig, address: str) -> str | None:

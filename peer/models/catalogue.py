@@ -9,7 +9,7 @@ are asked, because the questions of Path raise PermissionError.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from os.path import isdir, isfile, realpath
@@ -173,18 +173,22 @@ def _in_another_form(folder: Path, look: Look) -> Unserved | None:
 
 
 def pulling_dir(config: PeerConfig) -> Path:
-    """Where models are put that come: the first folder of models that takes them."""
+    """Where models are put that come."""
     locations = config.locations
-    own = locations.data_dir / "models"
-    return next((one for one in config.models_dirs if takes_models(one, locations.hub_dir)), own)
+    named = first_that_takes_models(config.models_dirs, locations.hub_dir)
+    return locations.data_dir / "models" if named is None else named
 
 
-def takes_models(folder: Path, hub_dir: Path | None) -> bool:
-    """Whether models may be put there: it is no model itself, and not a Hugging Face cache, where
+def first_that_takes_models(folders: Iterable[Path], hub_dir: Path | None) -> Path | None:
+    """The first where models may be put: it is no model itself, and not a Hugging Face cache, where
     other programs put theirs.
     """
-    is_cache = is_in_hub_cache(folder, hub_dir) or any(_repositories(folder))
-    return not is_cache and not isfile(folder / CONFIG_FILE)
+
+    def takes_models(folder: Path) -> bool:
+        is_cache = is_in_hub_cache(folder, hub_dir) or any(_repositories(folder))
+        return not is_cache and not isfile(folder / CONFIG_FILE)
+
+    return next(filter(takes_models, folders), None)
 
 
 def _candidates(config: PeerConfig, look: Look) -> Iterator[tuple[str, Path]]:

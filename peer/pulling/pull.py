@@ -222,17 +222,17 @@ class _Pull:
                 done += file.size_bytes
             else:
                 coming.append(file)
-        needed = self._check_room(partial, coming)
+        self._claim.lacking_bytes = self._check_room(partial, coming)
         come = {file: partial.num_bytes(file) for file in coming}
-        come_before = sum(come.values())
-        self._claim.lacking_bytes = needed
+        size_bytes = sum(file.size_bytes for file in coming)
         turns = asyncio.Semaphore(_FILES_AT_ONCE)
 
         async def fetch(file: HubFile) -> None:
             def tell(num_bytes: int) -> None:
                 come[file] = num_bytes
-                self._claim.lacking_bytes = needed + come_before - sum(come.values())
-                self._tell_of("pulling", done + sum(come.values()), wanted)
+                num_come = sum(come.values())
+                self._claim.lacking_bytes = size_bytes - num_come
+                self._tell_of("pulling", done + num_come, wanted)
 
             async with turns:
                 await self._fetch(partial, listing.commit, file, tell)

@@ -21,7 +21,6 @@ from cortex.cli.model_table import model_lines
 from cortex.cli.pulling import pulls_under_way
 from cortex.cli.removing import find_here, must_be_idle, removable_dir
 from cortex.engine.errors import ModelNotFound
-from cortex.peer.client.backends import PRIVATE
 from cortex.peer.config import Locations, ModelConfig, PeerConfig
 from cortex.peer.models.catalogue import embedded_dir, scan
 from cortex.peer.onlooker.pictures import FleetPicture, ModelPicture, PeerPicture
@@ -293,12 +292,12 @@ def test_that_nothing_is_being_pulled_is_told_by_who_knows_alone(
             pulls,
             are_all,
         )
-    assert pulls_under_way(read_environment(os.environ), PRIVATE) == ([], True), "where none is"
+    assert pulls_under_way(read_environment(os.environ), None) == ([], True), "where none is"
 
 
 def test_a_peer_that_was_silent_is_not_asked_for_its_pulls_too() -> None:
     with answering(200, {"jobs": [JOB], "missing": []}) as port, noted(port):
-        assert pulls_under_way(read_environment(os.environ), PRIVATE) == ([], False)
+        assert pulls_under_way(read_environment(os.environ), None) == ([], False)
 
 
 def test_pulls_that_nobody_tells_of_are_null(cortex_here: Cortex) -> None:

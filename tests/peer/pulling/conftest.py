@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from cortex.engine.errors import CortexError
 from cortex.peer.config import HubConfig, PeerConfig
 from cortex.peer.jobs import Progress
-from cortex.peer.models.catalogue import embedded_dir
+from cortex.peer.models.catalogue import embedded_dir, scan
 from cortex.peer.models.folder import Unserved
 from cortex.peer.pulling.pull import Check, pull
 from cortex.peer.pulling.room import Room
@@ -76,6 +77,21 @@ class Pulling:
     @property
     def partial(self) -> Path:
         return self.root / ".pulling-org--name"
+
+    @property
+    def partial_weights(self) -> Path:
+        [path] = self.partial.glob(f"{WEIGHTS}.*.part")
+        return path
+
+    @property
+    def ids(self) -> list[str]:
+        return [model.id for model in scan(self.config).models]
+
+    async def refused(self, kind: type[CortexError], words: str) -> CortexError:
+        with pytest.raises(kind, match=words) as raised:
+            await self()
+        assert not self.goal.exists() and "org/name" not in self.ids
+        return raised.value
 
     async def __call__(self, repository: str = "org/name", revision: str | None = None) -> None:
         async def rest(seconds: float) -> None:

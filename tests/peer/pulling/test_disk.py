@@ -11,18 +11,10 @@ from typing import Any
 
 import pytest
 
-from cortex.engine.errors import CortexError
 from cortex.peer.errors import CannotStore
 from tests.peer.fake_hub import SHUNNED, WEIGHTS
 
 Pull = Any
-
-
-async def refused(pulling: Pull, words: str) -> CortexError:
-    with pytest.raises(CannotStore, match=words) as raised:
-        await pulling()
-    assert not pulling.goal.exists()
-    return raised.value
 
 
 @contextmanager
@@ -44,7 +36,7 @@ async def test_a_disk_without_room_is_told_before_the_weights_come(pulling: Pull
         - len(pulling.hub.files[WEIGHTS])
     )
     pulling.hub.files[WEIGHTS] = bytes(1_000_000)
-    error = await refused(pulling, r"needs .* more, and .* are free in")
+    error = await pulling.refused(CannotStore, r"needs .* more, and .* are free in")
     assert "--models DIR" in error.hint
     assert WEIGHTS not in [name for name, _ in pulling.hub.asked]
 
@@ -52,9 +44,8 @@ async def test_a_disk_without_room_is_told_before_the_weights_come(pulling: Pull
 async def test_a_disk_that_fills_up_keeps_what_has_come(pulling: Pull) -> None:
     pulling.hub.files[WEIGHTS] = bytes(3_000_000)
     with files_of_at_most(2_000_000):
-        await refused(pulling, "cannot write")
-    [part] = pulling.partial.glob(f"{WEIGHTS}.*.part")
-    kept = part.stat().st_size
+        await pulling.refused(CannotStore, "cannot write")
+    kept = pulling.partial_weights.stat().st_size
     assert 0 < kept <= 2_000_000
     await pulling()
     assert (WEIGHTS, f"bytes={kept}-") in pulling.hub.asked
@@ -72,8 +63,7 @@ async def test_pulls_beside_each_other_do_not_count_the_same_free_bytes(pulling:
     async def pull_another(name: str) -> None:
         if name == WEIGHTS:
             pulling.hub.on_file = None
-            [part] = pulling.partial.glob(f"{WEIGHTS}.*.part")
-            lacking = 1_000_000 - part.stat().st_size
+            lacking = 1_000_000 - pulling.partial_weights.stat().st_size
             pulling.free_bytes = 64 * 1024 * 1024 + 1_000_000 + lacking - (not refusals)
             try:
                 await pulling("org/other")
@@ -96,6 +86,6 @@ async def test_a_pull_that_finds_the_disk_full_says_what_may_go(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", refuse)
-    error = await refused(pulling, "cannot write .*: No space left")
+    error = await pulling.refused(CannotStore, "cannot write .*: No space left")
     assert error.hint.startswith("make room there: what has come is kept")
     assert ".pulling-ORG--NAME" in error.hint

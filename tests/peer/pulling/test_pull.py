@@ -25,22 +25,12 @@ from cortex.engine.errors import (
 )
 from cortex.peer.config import HubConfig
 from cortex.peer.errors import CannotStore, HubFailed, PermissionDenied
-from cortex.peer.models.catalogue import scan
 from cortex.peer.models.folder import Unserved
 from cortex.peer.pulling import hub
 from cortex.peer.pulling.partial import CutFile
 from tests.peer.fake_hub import SHUNNED, WEIGHTS
 
 Pull = Any
-
-
-def ids(pulling: Pull) -> list[str]:
-    return [model.id for model in scan(pulling.config).models]
-
-
-def partial_weights(pulling: Pull) -> Path:
-    [path] = pulling.partial.glob(f"{WEIGHTS}.*.part")
-    return path
 
 
 def below(folder: Path) -> list[Path]:
@@ -55,20 +45,13 @@ def in_shards(pulling: Pull, number: int) -> list[str]:
     return list(shards)
 
 
-async def refused(pulling: Pull, kind: type[CortexError], words: str) -> CortexError:
-    with pytest.raises(kind, match=words) as raised:
-        await pulling()
-    assert not pulling.goal.exists() and "org/name" not in ids(pulling)
-    return raised.value
-
-
 async def test_a_repository_becomes_a_model_of_exactly_what_cortex_reads(pulling: Pull) -> None:
     await pulling()
     files = {path.name: path.read_bytes() for path in pulling.goal.iterdir()}
     assert files == {k: v for k, v in pulling.hub.files.items() if k not in SHUNNED}
     asked = {name for name, _ in pulling.hub.asked}
     assert asked == set(files) - {"merges.txt"}, "nothing else was asked for, nor what is empty"
-    assert "org/name" in ids(pulling)
+    assert "org/name" in pulling.ids
     assert not pulling.partial.exists()
     total = sum(map(len, files.values()))
     last = pulling.told[-1]
@@ -77,7 +60,7 @@ async def test_a_repository_becomes_a_model_of_exactly_what_cortex_reads(pulling
 
 async def test_a_repository_without_an_organisation_has_its_own_name(pulling: Pull) -> None:
     await pulling("alone")
-    assert "alone" in ids(pulling)
+    assert "alone" in pulling.ids
 
 
 async def test_a_second_pull_checks_what_is_there_and_fetches_nothing(pulling: Pull) -> None:
@@ -129,10 +112,10 @@ async def test_a_pull_that_was_killed_is_gone_on_with_by_the_next(
     killed.cancel()
     with pytest.raises(asyncio.CancelledError):
         await killed
-    assert "org/name" not in ids(pulling), "half a model is none"
-    assert partial_weights(pulling).stat().st_size == cut
+    assert "org/name" not in pulling.ids, "half a model is none"
+    assert pulling.partial_weights.stat().st_size == cut
     if is_spoilt:
-        partial_weights(pulling).write_bytes(b"\xff" * cut)
+        pulling.partial_weights.write_bytes(b"\xff" * cut)
 
     pulling.hub.on_file = None
     pulling.hub.asked.clear()
@@ -154,7 +137,7 @@ async def test_a_hub_without_ranges_sends_all_again(pulling: Pull) -> None:
 
 async def test_a_hub_that_only_repeats_itself_is_given_up(pulling: Pull) -> None:
     pulling.hub.has_ranges, pulling.hub.cuts = False, [4096] * 100
-    await refused(pulling, HubFailed, "fails")
+    await pulling.refused(HubFailed, "fails")
     assert pulling.rests_s == [1.0, 2.0, 4.0, 8.0]
 
 
@@ -168,7 +151,7 @@ async def test_a_hub_that_says_nothing_keeps_a_file_for_about_two_minutes(
     read_s = hub.READ_S
     monkeypatch.setattr(hub, "READ_S", 0.05)
     pulling.hub.on_file = hang
-    await refused(pulling, HubFailed, "fails: it says nothing")
+    await pulling.refused(HubFailed, "fails: it says nothing")
     num_tries = [name for name, _ in pulling.hub.asked].count(WEIGHTS)
     assert 100 < num_tries * read_s + sum(pulling.rests_s) < 130
 
@@ -177,19 +160,19 @@ async def test_a_hub_that_says_nothing_keeps_a_file_for_about_two_minutes(
 async def test_other_bytes_than_the_hash_says_are_refused(pulling: Pull, name: str) -> None:
     digest = {"lfs": {"sha256": 64 * "a"}} if name == WEIGHTS else {"blobId": 40 * "a"}
     pulling.hub.listed = {name: digest}
-    await refused(pulling, HubFailed, f"{name} has not the hash")
+    await pulling.refused(HubFailed, f"{name} has not the hash")
     assert not (pulling.partial / name).exists()
 
 
 async def test_what_is_longer_than_listed_is_cut_off(pulling: Pull) -> None:
     pulling.hub.sends = {WEIGHTS: pulling.hub.files[WEIGHTS] + b"more"}
-    await refused(pulling, HubFailed, "sends more")
-    assert partial_weights(pulling).stat().st_size == 0
+    await pulling.refused(HubFailed, "sends more")
+    assert pulling.partial_weights.stat().st_size == 0
 
 
 async def test_what_is_shorter_than_listed_is_given_up(pulling: Pull) -> None:
     pulling.hub.listed = {WEIGHTS: {"size": 20_000}}
-    await refused(pulling, HubFailed, "fails")
+    await pulling.refused(HubFailed, "fails")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +248,7 @@ async def test_of_weights_that_fail_one_is_told_and_what_has_come_is_kept(pullin
             await asyncio.sleep(0.01)
 
     pulling.hub.sends, pulling.hub.on_file = {bad: bytes(999)}, hold
-    await refused(pulling, HubFailed, "has not the hash")
+    await pulling.refused(HubFailed, "has not the hash")
     pulling.hub.sends.clear()
     pulling.hub.asked.clear()
     await pulling()
@@ -286,27 +269,27 @@ async def test_an_index_that_leads_astray_is_refused(
     pulling: Pull, index: bytes, words: str
 ) -> None:
     pulling.hub.files["model.safetensors.index.json"] = index
-    await refused(pulling, ModelInvalid, words)
+    await pulling.refused(ModelInvalid, words)
 
 
 async def test_a_repository_of_countless_weights_is_refused_before_any_comes(
     pulling: Pull,
 ) -> None:
     pulling.hub.files |= {f"{number}.safetensors": b"" for number in range(1_001)}
-    await refused(pulling, ModelInvalid, "has 1,002 files of weights")
+    await pulling.refused(ModelInvalid, "has 1,002 files of weights")
     assert not [name for name, _ in pulling.hub.asked if name.endswith(".safetensors")]
 
 
 async def test_a_text_that_fills_the_memory_is_never_asked_for(pulling: Pull) -> None:
     pulling.hub.listed = {"tokenizer.json": {"size": 65 * 1024 * 1024}}
-    await refused(pulling, ModelInvalid, "tokenizer.json has 65.0 MiB")
+    await pulling.refused(ModelInvalid, "tokenizer.json has 65.0 MiB")
     assert pulling.hub.asked == []
 
 
 @pytest.mark.parametrize("size", [-1, 2**63, 2**51])
 async def test_a_size_that_nothing_has_is_none(pulling: Pull, size: int) -> None:
     pulling.hub.listed = {WEIGHTS: {"size": size}}
-    await refused(pulling, HubFailed, "what answers for the hub is none")
+    await pulling.refused(HubFailed, "what answers for the hub is none")
 
 
 async def test_a_cancelled_pull_lets_go_of_its_files_when_no_thread_uses_them(
@@ -353,7 +336,7 @@ async def test_what_cannot_be_served_is_refused_before_its_weights_come(
     pulling: Pull, config: bytes, words: str, hint: str
 ) -> None:
     pulling.hub.files["config.json"] = config
-    error = await refused(pulling, ModelInvalid, words)
+    error = await pulling.refused(ModelInvalid, words)
     assert hint in error.hint
     assert WEIGHTS not in [name for name, _ in pulling.hub.asked]
     assert not pulling.partial.exists()
@@ -367,7 +350,7 @@ async def test_what_the_engine_could_not_read_is_refused_before_its_weights_come
         return Unserved("its decoder is WordPiece", "it needs another")
 
     pulling.check = refuse
-    error = await refused(pulling, ModelInvalid, "does not serve 'org/name': its decoder is")
+    error = await pulling.refused(ModelInvalid, "does not serve 'org/name': its decoder is")
     assert error.hint == "it needs another"
     assert WEIGHTS not in [name for name, _ in pulling.hub.asked]
     assert not pulling.partial.exists()
@@ -378,7 +361,7 @@ async def test_a_check_that_comes_to_no_end_loses_nothing_of_what_has_come(pulli
         raise EngineFailed("reading the model took over 120 s")
 
     nothing_against, pulling.check = pulling.check, hold_up
-    await refused(pulling, EngineFailed, "took over 120 s")
+    await pulling.refused(EngineFailed, "took over 120 s")
     num_asked = len(pulling.hub.asked)
     pulling.check = nothing_against
     await pulling()
@@ -388,7 +371,7 @@ async def test_a_check_that_comes_to_no_end_loses_nothing_of_what_has_come(pulli
 async def test_a_repository_that_is_no_model_is_refused_by_what_it_lacks(pulling: Pull) -> None:
     del pulling.hub.files["tokenizer.json"], pulling.hub.files[WEIGHTS]
     pulling.config = replace(pulling.config, engine="torch")
-    await refused(pulling, ModelInvalid, "has no tokenizer.json and no weights in safetensors")
+    await pulling.refused(ModelInvalid, "has no tokenizer.json and no weights in safetensors")
     assert pulling.hub.asked == []
 
 
@@ -417,7 +400,7 @@ async def test_what_the_hub_refuses_is_told_as_it_is(
     pulling.config = replace(pulling.config, hub=HubConfig(pulling.hub.address, token))
     refusals = pulling.hub.refuses_listing if is_listing else pulling.hub.refusals
     refusals.append((status, headers))
-    error = await refused(pulling, kind, words)
+    error = await pulling.refused(kind, words)
     assert "hf_secret" not in f"{error.message} {error.hint} {pulling.config}"
     assert pulling.rests_s == [], "it would be the same again"
 
@@ -433,7 +416,7 @@ async def test_a_busy_hub_is_asked_again_when_it_says(pulling: Pull, is_listing:
 
 async def test_nobody_at_the_hubs_address_is_said_soon(pulling: Pull) -> None:
     pulling.config = replace(pulling.config, hub=HubConfig("http://127.0.0.1:9"))
-    error = await refused(pulling, HubFailed, "127.0.0.1 fails")
+    error = await pulling.refused(HubFailed, "127.0.0.1 fails")
     assert "has come" not in error.hint, "nothing has"
     assert pulling.rests_s == [1.0, 2.0, 4.0]
 
@@ -443,7 +426,7 @@ async def test_nobody_at_the_hubs_address_is_said_soon(pulling: Pull) -> None:
 )
 async def test_an_address_that_is_none_is_refused(pulling: Pull, endpoint: str) -> None:
     pulling.config = replace(pulling.config, hub=HubConfig(endpoint))
-    await refused(pulling, HubFailed, "address is none|fails")
+    await pulling.refused(HubFailed, "address is none|fails")
 
 
 async def test_the_token_goes_to_the_hub_and_not_where_it_leads(
@@ -522,7 +505,7 @@ async def test_a_gateway_keeps_no_models(pulling: Pull) -> None:
 
 async def test_a_listing_without_hashes_is_none(pulling: Pull) -> None:
     pulling.hub.listed = {WEIGHTS: {"lfs": None, "blobId": None}}
-    await refused(pulling, HubFailed, f"no size and hash of {WEIGHTS}")
+    await pulling.refused(HubFailed, f"no size and hash of {WEIGHTS}")
 
 
 async def test_models_come_into_the_first_folder_that_is_no_model(
