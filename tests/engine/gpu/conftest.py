@@ -1,12 +1,14 @@
-"""Triton's interpreter, made to multiply bfloat16 and to round to it as GPUs do.
+"""Triton's interpreter, made to multiply, and to round to bfloat16, as GPUs do.
 
-By itself it keeps bits of it, multiplies those, and cuts off what does not fit.
+By itself it keeps bits of bfloat16, multiplies those, and cuts off what does not fit. And by the
+processor's library, which sums a row in an order that may depend on where the row lies.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,13 +16,12 @@ from cortex.engine.kernels.gpu.operations import TritonOperations
 
 
 @pytest.fixture(scope="session", autouse=True)
-def interpreted_bfloat16() -> None:
+def interpreted_as_on_a_gpu() -> None:
     import triton.language as tl
     from triton.runtime import interpreter
 
     assert type(_kernel()).__name__ == "InterpretedFunction", "Triton was imported too early"
     builder: Any = interpreter.InterpreterBuilder
-    plain = builder.create_dot
     widen: Any = vars(interpreter)["_convert_float"]
 
     def wide(x: Any) -> Any:
@@ -29,8 +30,10 @@ def interpreted_bfloat16() -> None:
         data = widen(x.data, tl.bfloat16, tl.float32, None).view("float32")
         return interpreter.TensorHandle(data, tl.float32)
 
-    def create_dot(self: Any, a: Any, b: Any, *rest: Any) -> Any:
-        return plain(self, wide(a), wide(b), *rest)
+    def create_dot(self: Any, a: Any, b: Any, total: Any, *_: object) -> Any:
+        rows, columns = wide(a).data[..., :, None, :], wide(b).data[..., None, :, :]
+        product = np.matmul(rows, columns)[..., 0, :]
+        return interpreter.TensorHandle(product + total.data, total.dtype.scalar)
 
     cut_off = builder.create_fp_trunc
 
